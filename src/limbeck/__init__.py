@@ -1,0 +1,24 @@
+"""Limbeck: distil what four MRI sequences know into networks that need only the ones a patient has.
+
+Importing the package imports no torch: the public faces are found when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from limbeck.inference.predictor import load as load
+
+__version__ = "0.1.0"
+
+_ROOMS = ("losses", "methods", "networks", "data", "evaluation")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        return importlib.import_module("limbeck.inference.predictor").load
+    if name in _ROOMS:
+        return importlib.import_module(f"limbeck.{name}")
+    raise AttributeError(f"module 'limbeck' has no attribute {name!r}")

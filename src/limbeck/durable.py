@@ -1,0 +1,68 @@
+"""Files that are whole or absent: written beside their target, synced, then renamed.
+
+A temporary file in the system's own temporary folder would have to be copied over a file-system border, which is
+not atomic; so the temporary file always lies in the target's folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import ResourceError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it is synced and takes the target's name.
+
+    The temporary name keeps the target's suffixes, since writers choose their format by them.
+
+    Raises:
+        ResourceError: the disk is full or over its quota; the old target is untouched.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{os.getpid()}.tmp.{target.name}")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, target)
+        _sync(target.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(f"no space left to write {target}: free some and run the command again") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a UTF-8 text file durably."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write a JSON file durably, indented, with keys in the order given."""
+    write_text(target, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

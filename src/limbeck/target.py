@@ -1,0 +1,73 @@
+"""The three output spaces of a network: how labels are encoded, logits activated, and scores decoded."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from limbeck.anatomy import Label, Region
+
+_TISSUES = (Label.NECROTIC_CORE, Label.OEDEMA, Label.ENHANCING)
+
+
+class Target(StrEnum):
+    """What the output channels mean. Scores are activated logits, in [0, 1]."""
+
+    SOFTMAX_LABELS = "softmax-labels"  # background, necrotic core, oedema, enhancing: exclusive
+    SIGMOID_REGIONS = "sigmoid-regions"  # WT, TC, ET: nested
+    SIGMOID_LABELS = "sigmoid-labels"  # necrotic core, oedema, enhancing: one decision each
+
+    @property
+    def channels(self) -> int:
+        """Output channels of a network for this target."""
+        return 4 if self is Target.SOFTMAX_LABELS else 3
+
+    def encode(self, labels: Tensor) -> Tensor:
+        """Labels `[B,*]` to one channel a class, `[B,C,*]` float. A resection cavity belongs to no class."""
+        if self is Target.SIGMOID_REGIONS:
+            return regions(labels)
+        tissues = torch.stack([labels == int(label) for label in _TISSUES], dim=1)
+        if self is Target.SOFTMAX_LABELS:
+            tissues = torch.cat([~tissues.any(dim=1, keepdim=True), tissues], dim=1)
+        return tissues.float()
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Logits `[B,C,*]` to scores of the same shape, float32."""
+        if self is Target.SOFTMAX_LABELS:
+            return logits.float().softmax(dim=1)
+        return logits.float().sigmoid()
+
+    def decode(self, scores: Tensor) -> Tensor:
+        """Scores `[B,C,*]` to a label map `[B,*]` uint8; thresholds are 0.5, regions are read from outside in."""
+        if self is Target.SOFTMAX_LABELS:
+            return scores.argmax(dim=1).to(torch.uint8)
+        if self is Target.SIGMOID_LABELS:
+            best, tissue = scores.max(dim=1)
+            return torch.where(best > 0.5, tissue + 1, 0).to(torch.uint8)
+        whole, core, enhancing = (scores > 0.5).unbind(dim=1)
+        decoded = torch.where(whole, int(Label.OEDEMA), int(Label.BACKGROUND))
+        decoded = torch.where(whole & core, int(Label.NECROTIC_CORE), decoded)
+        return torch.where(whole & core & enhancing, int(Label.ENHANCING), decoded).to(torch.uint8)
+
+    def region_scores(self, scores: Tensor) -> Tensor:
+        """Scores `[B,C,*]` to region scores WT, TC, ET `[B,3,*]`; exclusive classes are summed."""
+        if self is Target.SIGMOID_REGIONS:
+            return scores
+        necrotic, oedema, enhancing = scores[:, -3:].unbind(dim=1)
+        if self is Target.SOFTMAX_LABELS:
+            return torch.stack([necrotic + oedema + enhancing, necrotic + enhancing, enhancing], dim=1)
+        core = torch.maximum(necrotic, enhancing)
+        return torch.stack([torch.maximum(core, oedema), core, enhancing], dim=1)
+
+
+def regions(labels: Tensor) -> Tensor:
+    """Labels `[B,*]` to the nested regions WT, TC, ET `[B,3,*]` as 0 or 1, float."""
+    return torch.stack([inside(labels, region) for region in Region], dim=1).float()
+
+
+def inside(labels: Tensor, region: Region) -> Tensor:
+    """Where a label map lies in a region: bool, of the labels' shape."""
+    codes = torch.tensor([int(label) for label in region.labels], device=labels.device, dtype=labels.dtype)
+    return torch.isin(labels, codes)

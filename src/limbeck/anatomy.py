@@ -7,10 +7,11 @@ Identify a sequence by its role, never by its position: at least five channel or
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from itertools import combinations
 from types import MappingProxyType
+from typing import TypeAlias
 
 from limbeck.errors import UsageError
 
@@ -57,6 +58,11 @@ class Subset(frozenset[Modality]):
     """A non-empty set of sequences, written in canonical order: `flair+t1ce`."""
 
     def __new__(cls, modalities: Iterable[Modality]) -> Subset:
+        """Collect the members.
+
+        Raises:
+            UsageError: there are none.
+        """
         members = frozenset(modalities)
         if not members:
             raise UsageError("a subset needs at least one sequence of flair, t1, t1ce, t2")
@@ -107,27 +113,24 @@ class Label(IntEnum):
     RESECTION_CAVITY = 4
 
 
-class LabelScheme(MappingProxyType[int, Label]):
-    """A data set's label codes: the code in the file, and the label it means."""
-
+# A data set's label codes: the code in the file, and the label it means.
+LabelScheme: TypeAlias = Mapping[int, Label]
 
 LABEL_SCHEMES: MappingProxyType[str, LabelScheme] = MappingProxyType(
     {
         # BraTS 2018 to 2022: enhancing tumour is 4, and 3 is not used.
-        "brats2018": LabelScheme({0: Label.BACKGROUND, 1: Label.NECROTIC_CORE, 2: Label.OEDEMA, 4: Label.ENHANCING}),
-        "brats2023": LabelScheme({0: Label.BACKGROUND, 1: Label.NECROTIC_CORE, 2: Label.OEDEMA, 3: Label.ENHANCING}),
+        "brats2018": {0: Label.BACKGROUND, 1: Label.NECROTIC_CORE, 2: Label.OEDEMA, 4: Label.ENHANCING},
+        "brats2023": {0: Label.BACKGROUND, 1: Label.NECROTIC_CORE, 2: Label.OEDEMA, 3: Label.ENHANCING},
         # BraTS 2024, after treatment: 4 is the resection cavity.
-        "brats2024": LabelScheme(
-            {
-                0: Label.BACKGROUND,
-                1: Label.NECROTIC_CORE,
-                2: Label.OEDEMA,
-                3: Label.ENHANCING,
-                4: Label.RESECTION_CAVITY,
-            }
-        ),
+        "brats2024": {
+            0: Label.BACKGROUND,
+            1: Label.NECROTIC_CORE,
+            2: Label.OEDEMA,
+            3: Label.ENHANCING,
+            4: Label.RESECTION_CAVITY,
+        },
         # Medical Segmentation Decathlon Task01 and nnU-Net's export of BraTS 2021: oedema first.
-        "msd": LabelScheme({0: Label.BACKGROUND, 1: Label.OEDEMA, 2: Label.NECROTIC_CORE, 3: Label.ENHANCING}),
+        "msd": {0: Label.BACKGROUND, 1: Label.OEDEMA, 2: Label.NECROTIC_CORE, 3: Label.ENHANCING},
     }
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from limbeck.anatomy import Label, Region
 _TISSUES = (Label.NECROTIC_CORE, Label.OEDEMA, Label.ENHANCING)
 
 
-class Target(StrEnum):
+class Target(Enum):
     """What the output channels mean. Scores are activated logits, in [0, 1]."""
 
     SOFTMAX_LABELS = "softmax-labels"  # background, necrotic core, oedema, enhancing: exclusive

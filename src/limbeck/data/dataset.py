@@ -1,0 +1,175 @@
+"""Crops of a cohort as training batches: which cases, where, and what the student may see of them.
+
+All randomness is keyed by (seed, step), so a batch does not depend on those before it: a resumed run, or one with
+other loader workers, meets the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from limbeck.anatomy import Modality, Subset
+from limbeck.batch import Batch, View
+from limbeck.data.augment import Augmentation, apply, draw
+from limbeck.data.cohort import CohortCase
+from limbeck.errors import DataError
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """What a training batch holds.
+
+    Attributes:
+        patch: crop in voxels of the cohort's spacing (GKD, RIRN: 160,192,128 at 1 mm; PKDR: 96,128,128).
+        batch: crops a step (GKD, RIRN: 1; PKDR: 4).
+        foreground: share of crops that are laid around a tumour voxel, its label drawn evenly (nnU-Net: 0.33).
+        augment: spatial and intensity augmentation; false leaves the three axis flips of ACN.
+        workers: processes that read crops beside training; 0 reads them in the training process.
+    """
+
+    patch: tuple[int, int, int] = (64, 64, 64)
+    batch: int = 2
+    foreground: float = 0.5
+    augment: bool = True
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops as they were read, before augmentation and before anything is denied.
+
+    Attributes:
+        images: `[B,4,D,H,W]` float16, zero where a sequence was not read.
+        labels: `[B,D,H,W]` uint8.
+        present: `[B,4]` bool, what lies on disk.
+        available: `[B,4]` bool, what the student may see.
+        origin: `[B,3]` first voxel of each crop; negative where the crop overhangs the volume.
+        case_ids: the cases.
+    """
+
+    images: Tensor
+    labels: Tensor
+    present: Tensor
+    available: Tensor
+    origin: Tensor
+    case_ids: tuple[str, ...]
+
+
+def eligible(cases: Sequence[CohortCase], subsets: Sequence[Subset], privileged: bool) -> list[CohortCase]:
+    """The cases that training can use: complete ones if it looks at all sequences, else those with a subset on disk.
+
+    Raises:
+        DataError: there are none.
+    """
+    wanted = [Subset(Modality)] if privileged else list(subsets)
+    usable = [case for case in cases if any(_has(case, subset) for subset in wanted)]
+    usable = [case for case in usable if case.labels() is not None]
+    if not usable:
+        names = " or ".join(str(subset) for subset in wanted[:4])
+        raise DataError(f"none of {len(cases)} cases has {names} and a segmentation: nothing to train on")
+    return usable
+
+
+class CropReader(Dataset[Crops]):
+    """Item `step` is the whole batch of that step."""
+
+    def __init__(
+        self,
+        cases: Sequence[CohortCase],
+        settings: SamplingSettings,
+        subsets: Sequence[Subset],
+        seed: int,
+        privileged: bool,
+    ) -> None:
+        self.cases = eligible(cases, subsets, privileged)
+        self.settings = settings
+        self.subsets = tuple(subsets)
+        self.seed = seed
+        read = set(Modality) if privileged else {modality for subset in subsets for modality in subset}
+        self.modalities = sorted(read)
+
+    def __getitem__(self, step: int) -> Crops:
+        rng = np.random.default_rng([self.seed, step])
+        patch, count = self.settings.patch, self.settings.batch
+        images = np.zeros((count, len(Modality), *patch), np.float16)
+        labels = np.zeros((count, *patch), np.uint8)
+        origins, present, available, names = [], [], [], []
+        for index in range(count):
+            case = self.cases[int(rng.integers(len(self.cases)))]
+            origin = self._origin(case, rng)
+            for modality in self.modalities:
+                if case.present[modality]:
+                    _copy(case.images(modality), images[index, modality], origin)
+            reference = case.labels()
+            assert reference is not None
+            _copy(reference, labels[index], origin)
+            choices = [subset for subset in self.subsets if _has(case, subset)]
+            available.append(choices[int(rng.integers(len(choices)))].mask())
+            origins.append(origin)
+            present.append(case.present)
+            names.append(case.id)
+        return Crops(
+            torch.from_numpy(images),
+            torch.from_numpy(labels),
+            torch.tensor(present),
+            torch.tensor(available),
+            torch.tensor(np.array(origins)),
+            tuple(names),
+        )
+
+    def _origin(self, case: CohortCase, rng: np.random.Generator) -> tuple[int, int, int]:
+        patch, shape = np.array(self.settings.patch), np.array(case.shape)
+        room = shape - patch
+        # An axis shorter than the patch overhangs evenly; View and losses see zeros and background there.
+        lowest, highest = np.minimum(room // 2, 0), np.maximum(room, room // 2)
+        foreground = case.foreground()
+        if len(foreground) and rng.random() < self.settings.foreground:
+            label = rng.choice(np.unique(foreground[:, 0]))
+            candidates = foreground[foreground[:, 0] == label, 1:]
+            centre = candidates[int(rng.integers(len(candidates)))]
+            origin = centre - rng.integers(patch // 4, patch - patch // 4)
+        else:
+            origin = rng.integers(lowest, highest + 1)
+        first, second, third = np.clip(origin, lowest, highest)
+        return int(first), int(second), int(third)
+
+
+def batches(
+    reader: CropReader, start: int, steps: int, seed: int, device: torch.device, augmentation: Augmentation
+) -> Iterator[Batch]:
+    """Batches of the steps `start` to `steps - 1`, on the device, augmented there, and denied what is not available."""
+    loader = DataLoader(
+        reader,
+        batch_size=None,
+        sampler=range(start, steps),
+        num_workers=reader.settings.workers,
+        persistent_workers=reader.settings.workers > 0,
+    )
+    for step, crops in zip(range(start, steps), loader, strict=True):
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step, 1]).generate_state(1)[0]))
+        images = crops.images.to(device).float()
+        parameters = draw(augmentation, len(images), generator)
+        images, labels = apply(images, crops.labels.to(device).long(), parameters)
+        available = crops.available.to(device)
+        view = View.of(images, available, crops.origin.to(device))
+        yield Batch(view, images, crops.present.to(device), labels, crops.case_ids)
+
+
+def _has(case: CohortCase, subset: Subset) -> bool:
+    return all(case.present[modality] for modality in subset)
+
+
+def _copy(source: np.ndarray, target: np.ndarray, origin: tuple[int, int, int]) -> None:
+    """Fill `target` with the part of `source` that starts at `origin`; what overhangs stays as it is."""
+    inside = tuple(
+        slice(max(first, 0), min(first + size, length))
+        for first, size, length in zip(origin, target.shape, source.shape, strict=True)
+    )
+    shifted = tuple(slice(part.start - first, part.stop - first) for part, first in zip(inside, origin, strict=True))
+    target[shifted] = source[inside]

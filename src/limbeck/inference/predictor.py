@@ -1,0 +1,192 @@
+"""A trained method that segments: the one path of validation, benchmark and the user's command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.anatomy import Label, Modality, Region, Subset
+from limbeck.batch import View
+from limbeck.data.case import Source
+from limbeck.data.cohort import CohortCase
+from limbeck.data.geometry import Geometry
+from limbeck.data.preprocess import prepare
+from limbeck.data.volume import Grid
+from limbeck.errors import ModelError, UsageError
+from limbeck.inference.sliding import sliding_window
+from limbeck.methods.base import Method
+from limbeck.methods.precision import Precision, pick_device, uses_bf16
+from limbeck.methods.saved import CARD, Card, load_card, load_method
+from limbeck.target import Target
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What `Predictor.segment` gives.
+
+    Attributes:
+        labels: `[X,Y,Z]` uint8, codes of `anatomy.Label`, on the scan's own grid.
+        scores: `[C,X,Y,Z]` float32 in [0, 1] on the same grid; what C means is the model's target.
+        grid: where the voxels lie.
+        subset: the sequences that were used.
+    """
+
+    labels: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    grid: Grid
+    subset: Subset
+
+    def volumes_ml(self) -> dict[str, float]:
+        """Volume of WT, TC and ET in millilitres."""
+        voxel_ml = float(abs(np.linalg.det(np.asarray(self.grid.affine)[:3, :3]))) / 1000.0
+        return {
+            region.name: float(np.isin(self.labels, [int(label) for label in region.labels]).sum() * voxel_ml)
+            for region in Region
+        }
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A method with what it needs to predict.
+
+    Attributes:
+        method: in any mode; prediction puts it into eval mode and back.
+        card: its spacing, patch, subsets and target.
+        device: where the network runs.
+        bf16: whether it runs under bf16 autocast.
+        overlap: the part of a window that its neighbour covers too.
+    """
+
+    method: Method[Any]
+    card: Card
+    device: torch.device
+    bf16: bool
+    overlap: float = 0.5
+
+    def choose(self, given: Subset) -> Subset:
+        """The sequences that will be used of those given; more than the model knows are left aside.
+
+        Raises:
+            UsageError: the model needs one that is not given.
+        """
+        if self.method.generalist:
+            return given
+        (needed,) = self.card.subsets
+        if not needed <= given:
+            missing = "+".join(modality.role for modality in sorted(needed - given))
+            raise UsageError(f"this model needs {needed} but was given {given}: {missing} is missing")
+        return needed
+
+    @torch.inference_mode()
+    def scores(self, images: Tensor, subset: Subset) -> Tensor:
+        """Scores `[C,D,H,W]` float32 of a volume in the model's space.
+
+        The window slides over the box in which the used sequences are not zero, so that neither an absent sequence
+        nor the width of the empty border around the head can change the result.
+
+        Args:
+            images: `[4,D,H,W]`, z-scored in the brain.
+            subset: the sequences that may be looked at.
+        """
+        was_training = self.method.training
+        self.method.to(self.device).eval()
+        available = torch.tensor(subset.mask())
+        background = _background(self.card.target)
+        whole = background[:, None, None, None].repeat(1, *images.shape[1:])
+        box = _box(images[list(subset.channels)])
+        if box is not None:
+            inside = sliding_window(
+                self._predict,
+                images[(slice(None), *box)].to(self.device),
+                available.to(self.device),
+                self.card.patch,
+                self.overlap,
+                background=background.to(self.device),
+            )
+            whole[(slice(None), *box)] = inside.cpu()
+        self.method.train(was_training)
+        return whole
+
+    def segment(self, images: Mapping[str, str | Path]) -> Segmentation:
+        """Segment one patient.
+
+        Args:
+            images: role (`flair`, `t1`, `t1ce`, `t2`, or an alias) -> NIfTI file; co-registered and skull-stripped.
+
+        Raises:
+            DataError: a file is missing or invalid, or the files do not share a grid.
+            UsageError: a role is unknown or twice, or the model needs a sequence that is not given.
+        """
+        sources: dict[Modality, Source] = {}
+        for role, path in images.items():
+            modality = Modality.parse(role)
+            if modality in sources:
+                raise UsageError(f"sequence {modality.role} is given twice")
+            sources[modality] = Source(Path(path))
+        subset = self.choose(Subset(sources))
+        prepared = prepare({modality: sources[modality] for modality in sorted(subset)}, self.card.spacing_mm)
+        labels, scores = self._to_native(self.scores(torch.as_tensor(prepared.images), subset), prepared.geometry)
+        return Segmentation(labels, scores.numpy(), prepared.geometry.grid, subset)
+
+    def segment_case(self, case: CohortCase, subset: Subset) -> NDArray[np.uint8]:
+        """The label map of a cohort's case on the scan's own grid, from a subset of its sequences."""
+        used = self.choose(subset)
+        images = np.zeros((len(Modality), *case.shape), np.float16)
+        for modality in used:
+            images[modality] = case.images(modality)
+        scores = case.restore(self.scores(torch.from_numpy(images), used), _background(self.card.target))
+        return self._to_native(scores, case.geometry)[0]
+
+    def _predict(self, view: View) -> Tensor:
+        view = View(view.images.float(), view.available, view.origin)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.method.predict(view)
+
+    def _to_native(self, scores: Tensor, geometry: Geometry) -> tuple[NDArray[np.uint8], Tensor]:
+        native = geometry.to_native_scores(scores)
+        labels: NDArray[np.uint8] = self.card.target.decode(native[None])[0].numpy()
+        return labels, native
+
+
+def load(folder: str | Path, device: str = "auto", precision: Precision = "auto") -> Predictor:
+    """A predictor from a run (its best checkpoint, else its last) or from a checkpoint folder itself.
+
+    Raises:
+        ModelError: the folder is missing, holds no checkpoint, or holds a damaged one.
+        UsageError: the device is not there.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ModelError(f"model folder {root} does not exist: expected a run folder of limbeck train")
+    found = next((place for place in (root / "best", root / "last", root) if (place / CARD).is_file()), root)
+    card = load_card(found)
+    method = load_method(found, card)
+    target_device = pick_device(device)
+    return Predictor(method.eval(), card, target_device, uses_bf16(precision, target_device))
+
+
+def _background(target: Target) -> Tensor:
+    scores = torch.zeros(target.channels)
+    if target is Target.SOFTMAX_LABELS:
+        scores[Label.BACKGROUND] = 1.0
+    return scores
+
+
+def _box(images: Tensor) -> tuple[slice, slice, slice] | None:
+    """The bounding box of what is not zero in `[k,D,H,W]`; None when all is."""
+    occupied = (images != 0).any(dim=0)
+    edges = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        indices = torch.nonzero(occupied.amax(dim=others)).flatten()
+        if len(indices) == 0:
+            return None
+        edges.append(slice(int(indices[0]), int(indices[-1]) + 1))
+    return edges[0], edges[1], edges[2]

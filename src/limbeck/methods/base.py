@@ -1,0 +1,124 @@
+"""What every method is: settings, parts, a training step that yields objectives, and a prediction.
+
+A method never steps an optimiser, never logs, never moves data and never sees a path.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from torch import Tensor, nn
+
+from limbeck.anatomy import Subset
+from limbeck.batch import Batch, View
+from limbeck.target import Target
+
+# Group of parameters -> term -> weighted scalar. Groups that are yielded together descend together.
+Objectives = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come.
+
+    Attributes:
+        step: steps taken before this one.
+        steps: steps in all.
+        epoch: epochs finished before this one.
+        epochs: epochs in all.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Size of the network that every method builds.
+
+    Attributes:
+        width: channels of the finest level, a multiple of 8; each coarser level doubles them (ACN, GKD, RIRN: 16).
+        dropout: share of channels dropped after the first convolution (Myronenko, RIRN: 0.2; GKD states none).
+    """
+
+    width: int = 16
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method is built for.
+
+    Attributes:
+        subsets: one for a specialist, several for a generalist.
+        target: what the output channels mean.
+        teachers: trained methods by role; empty when the method is built to predict.
+    """
+
+    subsets: tuple[Subset, ...]
+    target: Target = Target.SOFTMAX_LABELS
+    teachers: Mapping[str, Method[Any]] = field(default_factory=dict)
+
+    @property
+    def subset(self) -> Subset:
+        """A specialist's only subset."""
+        (subset,) = self.subsets
+        return subset
+
+
+SettingsT = TypeVar("SettingsT", bound=NetworkSettings, covariant=True)
+
+
+class Method(nn.Module, ABC, Generic[SettingsT]):
+    """A way to train a network for a subset of the sequences.
+
+    Attributes:
+        Settings: the frozen dataclass that configures the method.
+        needs: role of a frozen teacher -> name of the method whose run provides it.
+        generalist: whether one network serves all 15 subsets.
+        privileged: whether training looks at sequences outside the subset (`Batch.complete`).
+        frozen: the teachers by role: in eval mode, without gradients, moved along by `.to()`, and never registered,
+            so they are neither counted nor saved.
+    """
+
+    Settings: ClassVar[type[NetworkSettings]]
+    needs: ClassVar[Mapping[str, str]] = {}
+    generalist: ClassVar[bool] = False
+    privileged: ClassVar[bool] = False
+
+    settings: SettingsT
+    context: Context
+    frozen: dict[str, Method[Any]]
+
+    def __init__(self, settings: SettingsT, context: Context) -> None:  # type: ignore[misc]
+        super().__init__()
+        self.settings = settings
+        self.context = context
+        self.frozen = {role: teacher.eval().requires_grad_(False) for role, teacher in context.teachers.items()}
+
+    @abstractmethod
+    def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
+        """Yield objectives; each yield is one descent of the groups it names."""
+
+    @abstractmethod
+    def predict(self, view: View) -> Tensor:
+        """Scores `[B,C,D,H,W]` in [0, 1], blind to absent channels and to all other samples of the batch."""
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters that each group of objectives may move; together all that can learn."""
+        return {"main": list(self.parameters())}
+
+    def after_epoch(self, progress: Progress) -> None:
+        """Update state that lives over epochs; it has to be kept in buffers so that checkpoints hold it."""
+        del progress
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        for teacher in self.frozen.values():
+            teacher._apply(fn, recurse)
+        super()._apply(fn, recurse)
+        return self

@@ -1,0 +1,99 @@
+"""GKD: segmentation-map distillation and cascade region attention distillation.
+
+**Paper.** Xiong, Shen, Wang: "GKD", Electronics 2023, 12, 1516.
+
+**Idea.** A teacher that has seen all four sequences is frozen. The student, which sees one, learns (a) its softened
+class probabilities at every voxel, and (b) the direction of its mean feature inside the tumour regions, the whole
+tumour at the finest level, the core at the next, the enhancing tumour at the third.
+
+**Equations.**
+Eq. 1-2 -> `soft_labels` -> `losses.soft_label_divergence`;
+Eq. 3-6 -> `region_attention` -> `losses.cascade_region_attention`;
+Eq. 7, segmentation -> `segmentation` -> `losses.segmentation_loss`.
+
+**Departures.** The paper leaves open the temperature, the reduction, the resizing of the masks, what happens to empty
+regions, the number of classes and the form of the Dice loss. Here: T = 4 and the factor T^2 (as EMKD, whose losses
+these resemble; Eq. 1 prints no T^2: `t2_scale: false`); sum over classes, mean over voxels and batch; masks by
+nearest neighbour (`mask_resize`); a region that is empty in a sample's resized mask is left out; four classes;
+squared-denominator soft Dice. The teacher's and the student's U-Net is ACN's, whose protocol the paper adopts.
+
+**Weights.** Published: segmentation 1, soft labels 0.75, region attention 0.9. Ours: the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from limbeck.anatomy import Region
+from limbeck.batch import Batch, View
+from limbeck.losses import cascade_region_attention, resize_masks, segmentation_loss, soft_label_divergence
+from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
+from limbeck.networks.unet import UNet
+from limbeck.target import regions
+
+# Shallow, middle, deep: the order that Table 4 favours.
+CASCADE = (Region.WT, Region.TC, Region.ET)
+
+
+@dataclass(frozen=True)
+class GKDSettings(NetworkSettings):
+    """Settings of GKD.
+
+    Attributes:
+        segmentation_weight: weight of cross-entropy + Dice (Eq. 7: 1).
+        soft_label_weight: weight of segmentation-map distillation (Eq. 7: 0.75).
+        region_attention_weight: weight of cascade region attention distillation (Eq. 7: 0.9).
+        temperature: softens both sides' class probabilities (not stated; EMKD: 4).
+        t2_scale: multiply the soft-label term by the squared temperature (EMKD; Eq. 1 prints none).
+        mask_resize: how region masks reach a feature's size; maxpool keeps small regions (not stated).
+    """
+
+    segmentation_weight: float = 1.0
+    soft_label_weight: float = 0.75
+    region_attention_weight: float = 0.9
+    temperature: float = 4.0
+    t2_scale: bool = True
+    mask_resize: Literal["nearest", "maxpool"] = "nearest"
+
+
+class GKD(Method[GKDSettings]):
+    """A student for one subset, taught by a frozen network that sees all four sequences."""
+
+    Settings = GKDSettings
+    needs = {"teacher": "supervised"}  # noqa: RUF012 - a ClassVar in the base
+    privileged = True
+
+    def __init__(self, settings: GKDSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.student = UNet(len(context.subset), context.target.channels, settings.width, settings.dropout)
+
+    def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
+        """Eq. 7: one descent on segmentation, soft labels and region attention."""
+        settings = self.settings
+        student = self.student(batch.view.only(self.context.subset))
+        with torch.no_grad():
+            teacher = self.frozen["teacher"](batch.complete)
+        levels = list(zip(CASCADE, student.encoded, teacher.encoded, strict=False))
+        whole = regions(batch.labels)
+        masks = [resize_masks(whole[:, r : r + 1], s.shape[2:], settings.mask_resize) for r, s, _ in levels]
+
+        segmentation = segmentation_loss(student.logits, batch.labels, self.context.target)
+        divergence = soft_label_divergence(student.logits, teacher.logits, settings.temperature).mean()
+        attention = cascade_region_attention([s for _, s, _ in levels], [t for _, _, t in levels], masks)
+        scale = settings.temperature**2 if settings.t2_scale else 1.0
+        yield {
+            "main": {
+                "segmentation": settings.segmentation_weight * segmentation,
+                "soft_labels": settings.soft_label_weight * scale * divergence,
+                "region_attention": settings.region_attention_weight * attention,
+            }
+        }
+
+    def predict(self, view: View) -> Tensor:
+        """Scores `[B,C,D,H,W]` from the student alone."""
+        return self.context.target.activate(self.student(view.only(self.context.subset)).logits)

@@ -1,0 +1,103 @@
+"""Optimisers made once for a method's groups, the learning rate's schedule, and one descent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from limbeck.errors import UsageError
+from limbeck.methods.base import Method
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """How weights are moved.
+
+    Attributes:
+        optimiser: Adam, or AdamW with decoupled weight decay.
+        learning_rate: at the start (ACN, GKD, RIRN: 1e-4; PKDR: 1e-3).
+        weight_decay: (ACN, PKDR: 1e-5).
+        schedule: poly decays as (1 - step / steps)^0.9 (all five papers but MTCM-KD); cosine ends at zero too.
+        warmup: steps over which the learning rate rises from zero.
+        clip: largest gradient norm of a group; 0 leaves gradients as they are.
+    """
+
+    optimiser: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-5
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    warmup: int = 0
+    clip: float = 0.0
+
+
+class Optimisers:
+    """One optimiser a group. Gradients of all groups are taken before any group steps."""
+
+    def __init__(self, method: Method[Any], settings: OptimiserSettings) -> None:
+        self.settings = settings
+        self.groups: Mapping[str, list[nn.Parameter]] = method.parameter_groups()
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser]
+        self.by_group = {
+            name: kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+            for name, parameters in self.groups.items()
+        }
+
+    def schedule(self, step: int, steps: int) -> float:
+        """Set and return the learning rate of a step (counted from 0)."""
+        rate = self.settings.learning_rate * rate_factor(self.settings, step, steps)
+        for optimiser in self.by_group.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+        return rate
+
+    def descend(self, fabric: Fabric, objectives: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
+        """One descent of the groups that were yielded together; returns each group's gradient norm."""
+        names = list(objectives)
+        norms: dict[str, float] = {}
+        for index, name in enumerate(names):
+            self.by_group[name].zero_grad(set_to_none=True)
+            total = torch.stack([term.float() for term in objectives[name].values()]).sum()
+            fabric.backward(total, inputs=self.groups[name], retain_graph=index + 1 < len(names))
+        for name in names:
+            limit = self.settings.clip or math.inf
+            norms[name] = float(nn.utils.clip_grad_norm_(self.groups[name], limit))
+            self.by_group[name].step()
+        return norms
+
+    def state(self) -> dict[str, Tensor]:
+        """The optimisers' tensors under flat names."""
+        flat: dict[str, Tensor] = {}
+        for name, optimiser in self.by_group.items():
+            for index, entry in optimiser.state_dict()["state"].items():
+                for key, value in entry.items():
+                    flat[f"optimiser/{name}/{index}/{key}"] = torch.as_tensor(value)
+        return flat
+
+    def restore(self, flat: Mapping[str, Tensor]) -> None:
+        """Put back what `state` gave."""
+        for name, optimiser in self.by_group.items():
+            content = optimiser.state_dict()
+            entries: dict[int, dict[str, Tensor]] = {}
+            prefix = f"optimiser/{name}/"
+            for key, value in flat.items():
+                if key.startswith(prefix):
+                    index, field = key.removeprefix(prefix).split("/")
+                    entries.setdefault(int(index), {})[field] = value
+            content["state"] = entries
+            optimiser.load_state_dict(content)
+
+
+def rate_factor(settings: OptimiserSettings, step: int, steps: int) -> float:
+    """The schedule's factor on the learning rate."""
+    if steps <= 0:
+        raise UsageError(f"steps is {steps}: expected at least 1")
+    warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
+    left = 1.0 - step / steps
+    factors = {"poly": left**0.9, "cosine": 0.5 * (1.0 + math.cos(math.pi * step / steps)), "constant": 1.0}
+    return warm * factors[settings.schedule]

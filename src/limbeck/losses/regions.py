@@ -1,0 +1,101 @@
+"""Tumour regions as masks on feature maps, and the distillation of what lies under them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from limbeck.errors import UsageError
+from limbeck.losses.precision import full_precision
+
+MaskMode: TypeAlias = Literal["nearest", "maxpool"]
+
+
+def resize_masks(masks: Tensor, shape: Sequence[int], mode: MaskMode = "nearest") -> Tensor:
+    """Masks `[B,R,D,H,W]` at a feature's size, `[B,R,*shape]` float, 0 or 1.
+
+    `nearest` takes the first voxel of each cell, as GKD's nearest kin does, and can lose a small region; `maxpool`
+    keeps a cell in which any voxel is set.
+
+    Raises:
+        UsageError: the mode is neither.
+    """
+    masks = masks if masks.is_floating_point() else masks.float()
+    if mode == "nearest":
+        return F.interpolate(masks, size=tuple(shape), mode="nearest")
+    if mode == "maxpool":
+        return F.adaptive_max_pool3d(masks, tuple(shape))
+    raise UsageError(f"mask mode {mode!r}: expected 'nearest' or 'maxpool'")
+
+
+def patch_presence(regions: Tensor, patch: int) -> Tensor:
+    """Which patches hold any voxel of a region: `[B,R,D/P,H/P,W/P]` float, 0 or 1 (PKDR Eq. 1).
+
+    Args:
+        regions: `[B,R,D,H,W]`, 0 or 1.
+        patch: side `P` of a patch in voxels.
+
+    Raises:
+        UsageError: the patches do not tile the crop.
+    """
+    size = regions.shape[2:]
+    if any(side % patch for side in size):
+        raise UsageError(f"crop size {'x'.join(map(str, size))} is no multiple of the patch size {patch}")
+    return F.max_pool3d(regions if regions.is_floating_point() else regions.float(), patch)
+
+
+@full_precision
+def region_means(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean feature under each mask, `[B,R,C]`, and whether the mask holds any voxel, `[B,R]` bool.
+
+    Where a mask is empty the mean is 0 without a gradient (GKD Eq. 3, RIRN Eq. 3).
+
+    Args:
+        features: `[B,C,*]`.
+        masks: `[B,R,*]` of the features' size, 0 or 1, taken as constant.
+    """
+    weights = masks.detach().to(features.dtype).flatten(2)
+    voxels = weights.sum(2)
+    sums = weights @ features.flatten(2).transpose(1, 2)
+    return sums / voxels.clamp(min=1)[..., None], voxels > 0
+
+
+@full_precision
+def cascade_region_attention(
+    student_features: Sequence[Tensor], teacher_features: Sequence[Tensor], masks: Sequence[Tensor]
+) -> Tensor:
+    """How far the student's region vectors point away from the teacher's: scalar in `[0, 2 x levels]`.
+
+    At each level `1 - cos(R_s, R_t)` of the mean features under that level's mask, averaged over the samples whose
+    mask holds a voxel; the levels are summed (GKD Eq. 3-6, with WT, TC and ET from fine to coarse). A level without
+    any valid sample adds an exact 0 that still has a graph.
+
+    Args:
+        student_features: for each level `[B,C,*]`.
+        teacher_features: the same shapes, taken as constant.
+        masks: for each level `[B,1,*]` at the features' size, 0 or 1.
+    """
+    levels = [
+        _region_distance(student, teacher.detach(), mask)
+        for student, teacher, mask in zip(student_features, teacher_features, masks, strict=True)
+    ]
+    return torch.stack(levels).sum()
+
+
+def _region_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """The mean over valid samples of `1 - cos` at one level: scalar."""
+    of_student, valid = region_means(student, mask)
+    of_teacher, _ = region_means(teacher, mask)
+    # The cosine of a zero vector has a gradient of 1e8; a vector of ones in its place has one that is finite, and the
+    # product with 0 then drops it.
+    cosine = F.cosine_similarity(filled(of_student, valid), filled(of_teacher, valid), dim=2)
+    return ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)
+
+
+def filled(means: Tensor, valid: Tensor) -> Tensor:
+    """Region means `[B,R,C]` with ones in place of those that are not valid, so that they have a direction."""
+    return torch.where(valid[..., None], means, torch.ones_like(means))

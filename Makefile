@@ -1,0 +1,66 @@
+# Each target makes the environment that it needs. A fresh machine needs Python 3.11 or newer, make and the package
+# registry; pip's own settings (files, or PIP_* variables) decide where packages come from.
+# More options for pytest: make test ARGS="-k durable". Other workers: make test WORKERS=4.
+
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+ARGS ?=
+
+# -qq: errors only.
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq -c constraints.txt
+
+# Real cases are read where they lie and never copied. Without this variable, the tests that need them are skipped.
+ifneq ($(wildcard ../shared/data/real),)
+export LIMBECK_REAL_DATA ?= $(CURDIR)/../shared/data/real
+endif
+
+.PHONY: demo test lint bench real clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.runtime
+	$(BIN)/limbeck demo --out demo
+
+# One torch thread to a worker: two workers on two cores, and results that do not depend on the machine's cores.
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+real: $(VENV)/.runtime
+	@test -d "$$LIMBECK_REAL_DATA" || { \
+	  echo "make real: no folder of real cases (LIMBECK_REAL_DATA is '$$LIMBECK_REAL_DATA');" \
+	    "set it to a folder with BraTS or MSD cases: make real LIMBECK_REAL_DATA=FOLDER" >&2; exit 2; }
+	$(BIN)/python benchmarks/real_cases.py --out real $(ARGS)
+
+# Outputs and caches; never runs/, which may hold days of training, nor the environment.
+clean:
+	rm -rf build dist demo real .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch goes first, by its exact pin and alone, so that no later request can widen it.
+$(VENV)/.runtime: pyproject.toml constraints.txt
+	@rm -f $(VENV)/.dev
+	@test -x $(BIN)/python || $(FIND_PYTHON) -m venv $(VENV)
+	@echo "installing limbeck into $(VENV)"
+	@$(PIP) torch setuptools
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "installing the development tools into $(VENV)"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+# A candidate must start, be new enough, and have venv and ensurepip, which some systems package apart.
+FIND_PYTHON = $$(for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+    echo "$$python"; exit; fi; done; \
+  echo "limbeck needs Python 3.11 or newer with its venv module, and found none on PATH" >&2; echo false)

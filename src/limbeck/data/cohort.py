@@ -1,0 +1,320 @@
+"""A data set as one manifest: cases in model space, the label codes they came in, and checksums.
+
+A cohort is a folder with `cohort.json`, written last, and `cases/<id>/`. Until everything has been read and found good,
+cases gather in `.staging`; so a folder with `cohort.json` is whole, and one without is no cohort.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from limbeck.data.case import Case
+from limbeck.data.cohort_case import VERSION, CohortCase, content_hash, finished, read_record, write_case
+from limbeck.data.volume import label_scheme
+from limbeck.durable import write_json
+from limbeck.errors import DataError, ResourceError, UsageError, nearest
+
+__all__ = ["Cohort", "CohortCase", "import_cohort"]
+
+_MANIFEST = "cohort.json"
+_STAGING = ".staging"
+_SAFE_NAME = re.compile(r"\w[\w.+-]*")
+# Below this the processes take longer to start than to work.
+_CASES_FOR_A_POOL = 8
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """An imported data set.
+
+    Attributes:
+        path: its folder.
+        layout: the layout it was imported from.
+        scheme: the label scheme of its segmentations before they were translated.
+        spacing_mm: edge of the voxels that its arrays are sampled with.
+        hash: SHA-256 of the content; the same data imported elsewhere has the same.
+        cases: by name.
+        skipped: cases that were left out as bad, and why.
+    """
+
+    path: Path
+    layout: str
+    scheme: str
+    spacing_mm: float
+    hash: str
+    cases: tuple[CohortCase, ...]
+    skipped: Mapping[str, str]
+
+    @classmethod
+    def open(cls, path: Path | str) -> Cohort:
+        """The cohort in a folder; files must be there, their content is not read (`verify` does).
+
+        Raises:
+            DataError: the folder is missing, no cohort, of another version, or lacks files.
+        """
+        folder = Path(path)
+        manifest = _read_manifest(folder)
+        try:
+            cases = tuple(_case(folder, entry) for entry in manifest["cases"])
+            missing = [
+                f"{case.folder / name}: no such file: import the cohort again"
+                for case, entry in zip(cases, manifest["cases"], strict=True)
+                for name in [*entry["files"], "case.json"]
+                if not (case.folder / name).is_file()
+            ]
+            if missing:
+                raise DataError("\n".join(missing))
+            return cls(
+                folder,
+                str(manifest["layout"]),
+                str(manifest["scheme"]),
+                float(manifest["spacing_mm"]),
+                str(manifest["hash"]),
+                cases,
+                dict(manifest["skipped"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{folder / _MANIFEST}: damaged ({error!r}): import the cohort again") from error
+
+    def case(self, case_id: str) -> CohortCase:
+        """The case of a name.
+
+        Raises:
+            DataError: there is none.
+        """
+        for case in self.cases:
+            if case.id == case_id:
+                return case
+        near = nearest(case_id, [case.id for case in self.cases])
+        raise DataError(f"{self.path}: no case {case_id!r} among {len(self.cases)}{near}")
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Case and line for every file that is missing or differs from its checksum. Reads the whole cohort."""
+        found = [(case.id, line) for case in self.cases for line in case.problems()]
+        if not found and _hash([content_hash(case.record) for case in self.cases]) != self.hash:
+            found.append(("", f"{self.path / _MANIFEST}: its hash is not that of the cases: import the cohort again"))
+        return found
+
+    def verify(self) -> None:
+        """Compare every file with its checksum.
+
+        Raises:
+            DataError: files are missing or damaged; a line for each.
+        """
+        problems = self.problems()
+        if problems:
+            raise DataError("\n".join(line for _, line in problems))
+
+
+def import_cohort(
+    cases: Sequence[Case],
+    out: Path,
+    *,
+    spacing_mm: float = 1.0,
+    scheme: str,
+    layout: str,
+    source: Path,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    skip_bad: bool = False,
+) -> Cohort:
+    """Read all cases, bring them to model space and write a cohort.
+
+    All cases are read before anything takes its final place, so that every problem is told at once. Run again, it
+    keeps what is finished, undamaged, and made from the same files.
+
+    Args:
+        cases: what an importer found.
+        out: the cohort's folder: new, empty, or left by an earlier import.
+        spacing_mm: edge of the model's voxels.
+        scheme: name of the label scheme of the segmentations.
+        layout: name of the layout, for the record.
+        source: where the data set lies, for the record.
+        workers: processes, each with one case in memory; None: one a processor.
+        progress: called with cases done and cases in all.
+        skip_bad: leave bad cases out and record why, rather than stop.
+
+    Raises:
+        DataError: cases are bad (a line for every problem of every case), or there are none.
+        UsageError: the folder holds another cohort or other files, or the scheme is unknown.
+        ResourceError: the disk is full or a worker was killed.
+    """
+    out = Path(out)
+    label_scheme(scheme)
+    _check_cases(cases, source)
+    _check_target(out, {case.id for case in cases}, spacing_mm, scheme)
+    jobs = [_Job(case, out, spacing_mm, scheme) for case in sorted(cases, key=lambda case: case.id)]
+    problems: dict[str, str] = {}
+    for done, (case_id, problem) in enumerate(_outcomes(jobs, workers), start=1):
+        if problem:
+            problems[case_id] = problem
+        if progress is not None:
+            progress(done, len(jobs))
+    if problems and (not skip_bad or len(problems) == len(jobs)):
+        lines = [line for case_id in sorted(problems) for line in problems[case_id].split("\n")]
+        raise DataError(
+            f"{source}: {len(lines)} problems in {len(problems)} of {len(jobs)} cases, nothing imported:\n"
+            + "\n".join(lines)
+        )
+    entries = [_settle(job) for job in jobs if job.case.id not in problems]
+    manifest = {
+        "version": VERSION,
+        "layout": layout,
+        "scheme": scheme,
+        "spacing_mm": spacing_mm,
+        "source": str(Path(source).absolute()),
+        "hash": _hash([entry["content"] for entry in entries]),
+        "skipped": dict(sorted(problems.items())),
+        "cases": entries,
+    }
+    write_json(out / _MANIFEST, manifest)
+    shutil.rmtree(out / _STAGING, ignore_errors=True)
+    return Cohort.open(out)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One case to import, as it is sent to a worker."""
+
+    case: Case
+    out: Path
+    spacing_mm: float
+    scheme: str
+
+    @property
+    def final(self) -> Path:
+        return self.out / "cases" / self.case.id
+
+    @property
+    def staged(self) -> Path:
+        return self.out / _STAGING / self.case.id
+
+    def done(self, folder: Path) -> bool:
+        return finished(self.case, folder, self.spacing_mm, self.scheme) is not None
+
+    def run(self) -> tuple[str, str]:
+        """Stage the case, unless it is there already; its name, and its problems as lines (empty if good)."""
+        if self.done(self.final):
+            shutil.rmtree(self.staged, ignore_errors=True)
+            return self.case.id, ""
+        if self.done(self.staged):
+            return self.case.id, ""
+        partial = self.staged.with_name(f".partial.{self.case.id}")
+        for leftover in (partial, self.staged):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            write_case(self.case, partial, self.spacing_mm, self.scheme)
+        except DataError as error:
+            return self.case.id, str(error)
+        except MemoryError as error:
+            raise ResourceError(f"case {self.case.id}: out of memory: import with fewer workers") from error
+        partial.rename(self.staged)
+        return self.case.id, ""
+
+
+def _outcomes(jobs: Sequence[_Job], workers: int | None) -> Iterator[tuple[str, str]]:
+    """Results as they come, from this process or from a pool."""
+    if workers is None:
+        workers = _processors() if len(jobs) >= _CASES_FOR_A_POOL else 1
+    if workers <= 1:
+        yield from map(_Job.run, jobs)
+        return
+    # Spawned, since a fork of a process whose threads hold locks can hang.
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_one_thread)
+    try:
+        for future in as_completed([pool.submit(job.run) for job in jobs]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise ResourceError("a worker was killed, most likely out of memory: import with fewer workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _processors() -> int:
+    # What this process may use, where the system tells: a container or a scheduler may grant less than the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_thread() -> None:
+    # Read by OpenMP when torch is imported, which a worker does only if it resamples.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _settle(job: _Job) -> dict[str, Any]:
+    """Give a staged case its final place; its entry in the manifest."""
+    if job.staged.is_dir():
+        shutil.rmtree(job.final, ignore_errors=True)
+        job.final.parent.mkdir(parents=True, exist_ok=True)
+        job.staged.rename(job.final)
+    record = read_record(job.final)
+    entry = {key: record[key] for key in ("id", "patient", "present", "shape", "files")}
+    return {**entry, "content": content_hash(record)}
+
+
+def _check_cases(cases: Sequence[Case], source: Path) -> None:
+    if not cases:
+        raise DataError(f"{source}: no cases found")
+    ids = [case.id for case in cases]
+    unsafe = [name for name in ids if not _SAFE_NAME.fullmatch(name)]
+    twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
+    if unsafe:
+        raise DataError(f"case {unsafe[0]!r}: expected a name of letters, digits and _ . + -")
+    if twice:
+        raise DataError(f"case {twice[0]!r} occurs more than once: give each case its own name")
+
+
+def _check_target(out: Path, ids: set[str], spacing_mm: float, scheme: str) -> None:
+    """Refuse a folder that holds something else."""
+    if not (out / _MANIFEST).is_file():
+        strangers = (
+            [path.name for path in out.iterdir() if path.name not in (_STAGING, "cases")] if out.exists() else []
+        )
+        if strangers:
+            raise UsageError(f"{out}: holds {strangers[0]} and is no cohort: import to a new folder")
+        return
+    manifest = _read_manifest(out)
+    for name, wanted in (("spacing_mm", spacing_mm), ("scheme", scheme)):
+        if manifest[name] != wanted:
+            raise UsageError(f"{out}: made with {name} {manifest[name]}, not {wanted}: import to a new folder")
+    there = {entry["id"] for entry in manifest["cases"]} | set(manifest["skipped"])
+    if there != ids:
+        example = sorted(there ^ ids)[0]
+        raise UsageError(f"{out}: a cohort of other cases ({example} is in one and not in the other): use a new folder")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / _MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{path}: no such file: expected a cohort, made by `limbeck import`") from error
+    except ValueError as error:
+        raise DataError(f"{path}: no valid JSON ({error}): import the cohort again") from error
+    if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
+        found = manifest.get("version") if isinstance(manifest, dict) else None
+        raise DataError(f"{path}: version {found}, expected {VERSION}: import the cohort again")
+    return manifest
+
+
+def _case(folder: Path, entry: Mapping[str, Any]) -> CohortCase:
+    flair, t1, t1ce, t2 = (bool(value) for value in entry["present"])
+    z, y, x = (int(size) for size in entry["shape"])
+    name = str(entry["id"])
+    if not _SAFE_NAME.fullmatch(name):
+        raise ValueError(f"case {name!r}")
+    return CohortCase(folder / "cases" / name, name, str(entry["patient"]), (flair, t1, t1ce, t2), (z, y, x))
+
+
+def _hash(contents: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()

@@ -1,0 +1,300 @@
+"""One case of a cohort on disk: memory-mapped arrays in model space, and the reference on the scan's own grid.
+
+A case is a folder:
+
+    flair.npy t1.npy t1ce.npy t2.npy   float16 `[D,H,W]`, the block with the brain, z-scored; only what is present
+    labels.npy                         uint8 `[D,H,W]`, codes of `anatomy.Label`
+    foreground.npy                     int16 `[N,4]`, a sample of labelled voxels: label, z, y, x within the block
+    reference.nii.gz                   the segmentation on the scan's own grid, canonical codes
+    case.json                          where it came from, how it lies, and the checksums of the files above
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.anatomy import Label, Modality
+from limbeck.data.case import Case
+from limbeck.data.geometry import Box, Geometry, Size
+from limbeck.data.preprocess import Prepared, prepare
+from limbeck.data.volume import Grid, Source, read_labels, write_labels
+from limbeck.durable import replacing, sha256, write_json
+from limbeck.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VERSION = 1
+_RECORD = "case.json"
+# Air around the brain, in voxels: networks see its edge from both sides.
+_MARGIN = 4
+_FOREGROUND_SAMPLE = 2000
+# Each label is its own code: what a cohort keeps is canonical.
+_CANONICAL = "brats2024"
+
+
+@dataclass(frozen=True)
+class CohortCase:
+    """A case as training and evaluation read it. Nothing is loaded until it is asked for.
+
+    Attributes:
+        folder: where the case lies.
+        id: its name in the cohort.
+        patient: who was examined.
+        present: which sequences are there, in `Modality` order.
+        shape: `(D, H, W)` of the block with the brain, in voxels of the cohort's spacing.
+    """
+
+    folder: Path
+    id: str
+    patient: str
+    present: tuple[bool, bool, bool, bool]
+    shape: Size
+
+    def images(self, modality: Modality) -> NDArray[np.float16]:
+        """A sequence, memory-mapped `[D,H,W]` float16, z-scored in the brain, 0 outside.
+
+        Raises:
+            DataError: the case lacks the sequence, or its file is missing or damaged.
+        """
+        if not self.present[modality]:
+            raise DataError(f"case {self.id} has no {modality.role}")
+        return self._array(f"{modality.role}.npy", np.float16)
+
+    def labels(self) -> NDArray[np.uint8] | None:
+        """The segmentation in model space, memory-mapped `[D,H,W]` uint8, codes of `anatomy.Label`; or None."""
+        return self._array("labels.npy", np.uint8) if self.segmented else None
+
+    def foreground(self) -> NDArray[np.int16]:
+        """A fixed sample of labelled voxels, `[N,4]`: label, z, y, x in the block; at most 2000 of each label."""
+        if not self.segmented:
+            return np.zeros((0, 4), np.int16)
+        return np.asarray(_load(self.folder / "foreground.npy"), np.int16)
+
+    def reference(self) -> tuple[NDArray[np.uint8], Grid]:
+        """The segmentation as it was delivered: `[X,Y,Z]` on the scan's own grid, in canonical codes.
+
+        Raises:
+            DataError: the case has none, or its file is missing or damaged.
+        """
+        if not self.segmented:
+            raise DataError(f"case {self.id} has no segmentation to compare with")
+        labels, _ = read_labels(Source(self.folder / "reference.nii.gz"), _CANONICAL)
+        return labels, self.geometry.grid
+
+    def restore(self, scores: Tensor, pad: float | Sequence[float] = 0.0) -> Tensor:
+        """Scores of the block, `[C,d,h,w]`, on the whole model grid, `[C,D,H,W]`; `pad` fills what is outside."""
+        return self.crop.restore(scores, self.geometry.shape, pad)
+
+    @property
+    def segmented(self) -> bool:
+        """Whether the case has a segmentation."""
+        return "labels.npy" in self.record["files"]
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """The way between the scan's grid and the whole model grid."""
+        return Geometry.from_json(self.record["geometry"])
+
+    @cached_property
+    def crop(self) -> Box:
+        """Where the block lies in the whole model grid."""
+        start, stop = ((int(z), int(y), int(x)) for z, y, x in self.record["crop"])
+        return Box(start, stop)
+
+    @property
+    def label_ml(self) -> Mapping[str, float]:
+        """Volume of each label that occurs, in millilitres on the scan's own grid."""
+        volumes: dict[str, float] = self.record["label_ml"]
+        return volumes
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The content of `case.json`."""
+        return read_record(self.folder)
+
+    def problems(self) -> list[str]:
+        """What differs from the checksums: a line for each file that is missing or damaged."""
+        try:
+            return _damages(self.folder, self.record)
+        except DataError as error:
+            return [str(error)]
+
+    def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+        array = _load(self.folder / name)
+        if array.shape != self.shape or array.dtype != dtype:
+            raise DataError(
+                f"{self.folder / name}: {array.shape} of {array.dtype}, expected {self.shape} of {dtype.__name__}: "
+                "import the cohort again"
+            )
+        return array
+
+
+def write_case(case: Case, folder: Path, spacing_mm: float, scheme: str) -> dict[str, Any]:
+    """Read a case, bring it to model space and write its folder; returns the record that was written.
+
+    Raises:
+        DataError: a file is bad or the grids differ; a line for every problem of the case.
+        ResourceError: the disk is full.
+    """
+    prepared, labels = _read(case, spacing_mm, scheme)
+    geometry = prepared.geometry
+    turned = geometry.labels_to_model(labels) if labels is not None else None
+    head = (prepared.images != 0).any(axis=0)
+    box = Box.around(head if turned is None else head | (turned > 0), _MARGIN)
+    arrays: dict[str, NDArray[Any]] = {
+        f"{modality.role}.npy": prepared.images[modality][box.slices] for modality in sorted(case.images)
+    }
+    if turned is not None:
+        arrays["labels.npy"] = turned[box.slices]
+        arrays["foreground.npy"] = _foreground(arrays["labels.npy"], case.id)
+    for name, array in arrays.items():
+        with replacing(folder / name) as temporary:
+            np.save(temporary, np.ascontiguousarray(array))
+    if labels is not None:
+        write_labels(folder / "reference.nii.gz", labels, geometry.grid, _CANONICAL)
+    record = {
+        "version": VERSION,
+        "id": case.id,
+        "patient": case.patient,
+        "present": list(case.present),
+        "shape": list(box.shape),
+        "spacing_mm": spacing_mm,
+        "scheme": scheme,
+        "crop": [list(box.start), list(box.stop)],
+        "label_ml": _volumes(labels, geometry.grid) if labels is not None else {},
+        "sources": fingerprint(case),
+        "geometry": geometry.to_json(),
+        "files": {path.name: sha256(path) for path in sorted(folder.iterdir())},
+    }
+    write_json(folder / _RECORD, record)
+    return record
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The content of a case's `case.json`.
+
+    Raises:
+        DataError: it is missing, no JSON, or of another version.
+    """
+    path = folder / _RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file: import the cohort again") from error
+    except ValueError as error:
+        raise DataError(f"{path}: no valid JSON ({error}): import the cohort again") from error
+    if not isinstance(record, dict) or record.get("version") != VERSION:
+        raise DataError(f"{path}: not of version {VERSION}: import the cohort again")
+    return record
+
+
+def finished(case: Case, folder: Path, spacing_mm: float, scheme: str) -> dict[str, Any] | None:
+    """The record of a folder that holds just this case, from these files, whole and undamaged; else None."""
+    try:
+        record = read_record(folder)
+    except DataError:
+        return None
+    wanted = {"patient": case.patient, "spacing_mm": spacing_mm, "scheme": scheme, "sources": fingerprint(case)}
+    if any(record.get(key) != value for key, value in wanted.items()) or _damages(folder, record):
+        return None
+    return record
+
+
+def fingerprint(case: Case) -> dict[str, Any]:
+    """Where a case's files lie, with size and time of change: a changed file is imported again."""
+    sources = {modality.role: source for modality, source in sorted(case.images.items())}
+    if case.labels is not None:
+        sources["labels"] = case.labels
+    prints = {}
+    for role, source in sources.items():
+        state = source.path.stat() if source.path.exists() else None
+        prints[role] = {
+            "path": str(source.path.absolute()),
+            "channel": source.channel,
+            "bytes": state.st_size if state else None,
+            "changed_ns": state.st_mtime_ns if state else None,
+        }
+    return prints
+
+
+def content_hash(record: Mapping[str, Any]) -> str:
+    """A hash of what a case holds, whatever folder it was imported from.
+
+    The reference is left out, since compressed bytes differ from one zlib to another; the geometry and the labels
+    stand for it.
+    """
+    content = {key: record[key] for key in ("id", "patient", "present", "shape", "crop", "geometry", "spacing_mm")}
+    content["files"] = {name: value for name, value in record["files"].items() if name.endswith(".npy")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read(case: Case, spacing_mm: float, scheme: str) -> tuple[Prepared, NDArray[np.uint8] | None]:
+    """The images in model space and the segmentation on the scan's grid; every problem of the case at once."""
+    problems = []
+    prepared, labels = None, None
+    try:
+        prepared = prepare(case.images, spacing_mm)
+    except DataError as error:
+        problems.append(str(error))
+    try:
+        labels = read_labels(case.labels, scheme) if case.labels is not None else None
+    except DataError as error:
+        problems.append(str(error))
+    if prepared is not None and labels is not None:
+        difference = prepared.geometry.grid.difference(labels[1])
+        if difference is not None:
+            problems.append(f"{case.labels}: {difference}, compared with the images of {case.id}")
+    if prepared is None or problems:
+        raise DataError("\n".join(problems))
+    return prepared, labels[0] if labels is not None else None
+
+
+def _damages(folder: Path, record: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, checksum in record["files"].items():
+        path = folder / name
+        if not path.is_file():
+            lines.append(f"{path}: no such file: import the cohort again")
+        elif sha256(path) != checksum:
+            lines.append(f"{path}: damaged, its checksum differs: import the cohort again")
+    return lines
+
+
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        # Pickle stays off: nothing that was received as data is executed.
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: missing or damaged ({error}): import the cohort again") from error
+    return array
+
+
+def _foreground(labels: NDArray[np.uint8], case_id: str) -> NDArray[np.int16]:
+    rng = np.random.default_rng(zlib.crc32(case_id.encode()))
+    rows = [np.zeros((0, 4), np.int16)]
+    for label in Label:
+        places = np.flatnonzero(labels == int(label)) if label is not Label.BACKGROUND else np.zeros(0, np.int64)
+        if len(places) > _FOREGROUND_SAMPLE:
+            places = np.sort(rng.choice(places, _FOREGROUND_SAMPLE, replace=False))
+        z, y, x = np.unravel_index(places, labels.shape)
+        rows.append(np.stack([np.full(len(places), int(label)), z, y, x], axis=1).astype(np.int16))
+    return np.concatenate(rows)
+
+
+def _volumes(labels: NDArray[np.uint8], grid: Grid) -> dict[str, float]:
+    return {
+        label.name.lower(): round(float((labels == int(label)).sum()) * grid.voxel_ml, 6)
+        for label in Label
+        if label is not Label.BACKGROUND and (labels == int(label)).any()
+    }

@@ -14,11 +14,10 @@ from torch import Tensor
 
 from limbeck.anatomy import Label, Modality, Region, Subset
 from limbeck.batch import View
-from limbeck.data.case import Source
 from limbeck.data.cohort import CohortCase
 from limbeck.data.geometry import Geometry
 from limbeck.data.preprocess import prepare
-from limbeck.data.volume import Grid
+from limbeck.data.volume import Grid, Source
 from limbeck.errors import ModelError, UsageError
 from limbeck.inference.sliding import sliding_window
 from limbeck.methods.base import Method
@@ -114,7 +113,7 @@ class Predictor:
         self.method.train(was_training)
         return whole
 
-    def segment(self, images: Mapping[str, str | Path]) -> Segmentation:
+    def segment(self, images: Mapping[str, str | Path | Source]) -> Segmentation:
         """Segment one patient.
 
         Args:
@@ -129,7 +128,7 @@ class Predictor:
             modality = Modality.parse(role)
             if modality in sources:
                 raise UsageError(f"sequence {modality.role} is given twice")
-            sources[modality] = Source(Path(path))
+            sources[modality] = path if isinstance(path, Source) else Source(Path(path))
         subset = self.choose(Subset(sources))
         prepared = prepare({modality: sources[modality] for modality in sorted(subset)}, self.card.spacing_mm)
         labels, scores = self._to_native(self.scores(torch.as_tensor(prepared.images), subset), prepared.geometry)

@@ -71,10 +71,10 @@ class Context:
         return subset
 
 
-SettingsT = TypeVar("SettingsT", bound=NetworkSettings, covariant=True)
+SettingsT_co = TypeVar("SettingsT_co", bound=NetworkSettings, covariant=True)
 
 
-class Method(nn.Module, ABC, Generic[SettingsT]):
+class Method(nn.Module, ABC, Generic[SettingsT_co]):
     """A way to train a network for a subset of the sequences.
 
     Attributes:
@@ -91,11 +91,11 @@ class Method(nn.Module, ABC, Generic[SettingsT]):
     generalist: ClassVar[bool] = False
     privileged: ClassVar[bool] = False
 
-    settings: SettingsT
+    settings: SettingsT_co
     context: Context
     frozen: dict[str, Method[Any]]
 
-    def __init__(self, settings: SettingsT, context: Context) -> None:  # type: ignore[misc]
+    def __init__(self, settings: SettingsT_co, context: Context) -> None:  # type: ignore[misc]
         super().__init__()
         self.settings = settings
         self.context = context

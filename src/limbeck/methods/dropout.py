@@ -6,7 +6,7 @@ Dice without FLAIR from 60 to 93 %, so a distillation method has to beat it too.
 **Idea.** The network has four input channels; in training every sample sees a subset drawn uniformly from the 15,
 and absent sequences are zero, which is the mean of a z-scored brain.
 
-**Equations.** Segmentation: cross-entropy + soft Dice -> `segmentation` -> `losses.segmentation_loss`.
+**Equations.** Segmentation: cross-entropy + soft Dice -> `segmentation` -> `losses.cross_entropy_dice`.
 
 **Departures.** None. The loader draws the subset; this file only presents it.
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from limbeck.anatomy import Modality
 from limbeck.batch import Batch, View
-from limbeck.losses import segmentation_loss
+from limbeck.losses import cross_entropy_dice
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
 from limbeck.networks.unet import UNet
 
@@ -39,7 +39,7 @@ class Dropout(Method[NetworkSettings]):
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
         """One descent on the segmentation loss, each sample with the sequences it was left."""
         logits = self.network(batch.view.images).logits
-        yield {"main": {"segmentation": segmentation_loss(logits, batch.labels, self.context.target)}}
+        yield {"main": {"segmentation": cross_entropy_dice(logits, batch.labels)}}
 
     def predict(self, view: View) -> Tensor:
         """Scores `[B,C,D,H,W]` from whatever is available."""

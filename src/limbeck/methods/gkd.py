@@ -9,7 +9,7 @@ tumour at the finest level, the core at the next, the enhancing tumour at the th
 **Equations.**
 Eq. 1-2 -> `soft_labels` -> `losses.soft_label_divergence`;
 Eq. 3-6 -> `region_attention` -> `losses.cascade_region_attention`;
-Eq. 7, segmentation -> `segmentation` -> `losses.segmentation_loss`.
+Eq. 7, segmentation -> `segmentation` -> `losses.cross_entropy_dice`.
 
 **Departures.** The paper leaves open the temperature, the reduction, the resizing of the masks, what happens to empty
 regions, the number of classes and the form of the Dice loss. Here: T = 4 and the factor T^2 (as EMKD, whose losses
@@ -31,7 +31,7 @@ from torch import Tensor
 
 from limbeck.anatomy import Region
 from limbeck.batch import Batch, View
-from limbeck.losses import cascade_region_attention, resize_masks, segmentation_loss, soft_label_divergence
+from limbeck.losses import cascade_region_attention, cross_entropy_dice, resize_masks, soft_label_divergence
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
 from limbeck.networks.unet import UNet
 from limbeck.target import regions
@@ -82,7 +82,7 @@ class GKD(Method[GKDSettings]):
         whole = regions(batch.labels)
         masks = [resize_masks(whole[:, r : r + 1], s.shape[2:], settings.mask_resize) for r, s, _ in levels]
 
-        segmentation = segmentation_loss(student.logits, batch.labels, self.context.target)
+        segmentation = cross_entropy_dice(student.logits, batch.labels)
         divergence = soft_label_divergence(student.logits, teacher.logits, settings.temperature).mean()
         attention = cascade_region_attention([s for _, s, _ in levels], [t for _, _, t in levels], masks)
         scale = settings.temperature**2 if settings.t2_scale else 1.0

@@ -4,7 +4,7 @@
 
 **Idea.** A network whose input channels are the subset's sequences learns from the reference segmentation alone.
 
-**Equations.** Segmentation (GKD 1.3): cross-entropy + soft Dice -> `segmentation` -> `losses.segmentation_loss`.
+**Equations.** Segmentation (GKD 1.3): cross-entropy + soft Dice -> `segmentation` -> `losses.cross_entropy_dice`.
 
 **Departures.** None.
 
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from limbeck.batch import Batch, View
-from limbeck.losses import segmentation_loss
+from limbeck.losses import cross_entropy_dice
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
 from limbeck.networks.unet import Output, UNet
 
@@ -40,7 +40,7 @@ class Supervised(Method[NetworkSettings]):
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
         """One descent on the segmentation loss."""
         output = self(batch.view.only(self.context.subset))
-        yield {"main": {"segmentation": segmentation_loss(output.logits, batch.labels, self.context.target)}}
+        yield {"main": {"segmentation": cross_entropy_dice(output.logits, batch.labels)}}
 
     def predict(self, view: View) -> Tensor:
         """Scores `[B,C,D,H,W]` from the subset's channels."""

@@ -1,0 +1,128 @@
+"""The command line: find the command, run it, and turn errors into one line and an exit code.
+
+Commands import what they need when they run, so that help, methods and info answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType, ModuleType
+from typing import NoReturn
+
+from limbeck import __version__
+from limbeck.errors import LimbeckError, ResourceError, UsageError, nearest
+
+# Command -> its module in `limbeck.commands`, and its line in the help.
+COMMANDS = {
+    "demo": ("demo", "phantoms -> teacher -> students -> table, figures, report"),
+    "phantom": ("phantom", "make synthetic patients"),
+    "import": ("import_cohort", "read a data set into a cohort, in place"),
+    "inspect": ("inspect_data", "every problem of a data set at once"),
+    "train": ("train", "train a method for a subset of the sequences"),
+    "evaluate": ("evaluate", "score runs on the cases held out"),
+    "report": ("report", "one page from results"),
+    "predict": ("predict", "segment a patient or a folder of patients"),
+    "methods": ("methods", "the methods, their papers, teachers and subsets"),
+    "info": ("info", "versions, device and folders"),
+    "doctor": ("doctor", "check that this installation works"),
+}
+
+INTERRUPTED = 128
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that states an error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2 and one line.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        print("limbeck: interrupted", file=sys.stderr)
+        return INTERRUPTED + signal.SIGINT
+    except BrokenPipeError:
+        return INTERRUPTED + signal.SIGPIPE
+    except Exception as error:
+        if debug:
+            raise
+        foreseen = _foreseen(error)
+        if foreseen is None:
+            print(f"limbeck: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+            return 1
+        print(f"limbeck: {foreseen}", file=sys.stderr)
+        return foreseen.exit_code
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if words[0] == "--version":
+        print(f"limbeck {__version__}")
+        return 0
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command {name!r}: expected one of {', '.join(COMMANDS)}{nearest(name, COMMANDS)}")
+    module, summary = COMMANDS[name]
+    command: ModuleType = importlib.import_module(f"limbeck.commands.{module}")
+    if name == "train":
+        # Its settings depend on the method, so it parses its own words.
+        return int(command.run(rest))
+    parser = Parser(prog=f"limbeck {name}", description=summary, allow_abbrev=False)
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    command.configure(parser)
+    try:
+        arguments = parser.parse_args(rest)
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return int(command.run(arguments))
+
+
+def _help() -> str:
+    lines = [
+        "usage: limbeck COMMAND [OPTIONS] [--debug]",
+        "",
+        "Distil what four MRI sequences know into networks that need only the ones a patient has.",
+        "",
+        *(f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()),
+        "",
+        "limbeck COMMAND --help shows a command's options. Not for clinical use.",
+    ]
+    return "\n".join(lines)
+
+
+def _foreseen(error: Exception) -> LimbeckError | None:
+    """The error as one of ours: memory and disk run out in many places."""
+    if isinstance(error, LimbeckError):
+        return error
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return ResourceError(f"out of memory: {text}; use a smaller batch, patch or width")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceError(f"no space left: {text}")
+    if isinstance(error, PermissionError):
+        return ResourceError(f"no permission: {text}")
+    return None
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    raise SystemExit(INTERRUPTED + number)

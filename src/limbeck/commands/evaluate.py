@@ -1,0 +1,41 @@
+"""`limbeck evaluate`: runs become rows of results."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from limbeck.anatomy import Subset
+from limbeck.commands.bar import bar
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="finished run folders")
+    parser.add_argument("--data", type=Path, required=True, help="cohort; a run's own is scored on its held-out fold")
+    parser.add_argument("--subsets", default="all", help="all that a run serves, or names with commas: flair,t1ce")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score and write; then show the table."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
+    from limbeck.evaluation.table import write  # noqa: PLC0415
+    from limbeck.experiment import evaluate_run  # noqa: PLC0415
+    from limbeck.report.tables import compare, to_rich  # noqa: PLC0415
+
+    wanted = None
+    if arguments.subsets != "all":
+        wanted = tuple(Subset.parse(text) for text in arguments.subsets.split(","))
+    cohort = Cohort.open(arguments.data)
+    rows = []
+    for folder in arguments.runs:
+        with bar(folder.name, 1) as advance:
+            rows += evaluate_run(folder, cohort, wanted, device=arguments.device, progress=advance)
+    write(arguments.out, rows)
+    Console().print(to_rich(compare(rows)))
+    print(f"{len(rows)} rows in {arguments.out}")
+    return 0

@@ -1,0 +1,48 @@
+"""`limbeck import`: a data set becomes a cohort."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from limbeck.commands.bar import bar
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("source", type=Path, help="folder of the data set; it is read in place")
+    parser.add_argument("--out", type=Path, required=True, help="cohort folder to write")
+    parser.add_argument("--layout", default="auto", help="auto, brats or msd")
+    parser.add_argument("--labels", default="auto", help="label codes: auto, brats2018, brats2023, brats2024 or msd")
+    parser.add_argument("--spacing", type=float, default=1.0, help="voxel size in mm that networks will work in")
+    parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")
+    parser.add_argument("--skip-bad", action="store_true", help="leave unusable cases out instead of stopping")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Import, showing what was decided."""
+    from limbeck.data.cohort import import_cohort  # noqa: PLC0415 - torch
+    from limbeck.data.importers import choose  # noqa: PLC0415
+
+    found = choose(arguments.source, arguments.layout)
+    scheme = found.scheme if arguments.labels == "auto" else arguments.labels
+    print(f"{found.explanation}; labels read as {scheme} (--labels overrides)")
+    with bar("Import", len(found.cases)) as advance:
+        cohort = import_cohort(
+            found.cases,
+            arguments.out,
+            spacing_mm=arguments.spacing,
+            scheme=scheme,
+            layout=found.layout,
+            source=arguments.source,
+            workers=arguments.workers,
+            progress=advance,
+            skip_bad=arguments.skip_bad,
+        )
+    complete = sum(all(case.present) for case in cohort.cases)
+    labelled = sum(case.labels() is not None for case in cohort.cases)
+    print(
+        f"{len(cohort.cases)} cases in {arguments.out}: {complete} with all four sequences, "
+        f"{labelled} with a segmentation, {cohort.spacing_mm:g} mm, hash {cohort.hash[:8]}"
+    )
+    return 0

@@ -1,0 +1,44 @@
+"""`limbeck info`: versions and machine, without importing torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from limbeck import __version__
+from limbeck.methods import METHODS
+
+PACKAGES = ("torch", "lightning", "monai", "numpy", "scipy", "nibabel", "safetensors", "jsonargparse", "matplotlib")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print versions and machine."""
+    facts = {
+        "limbeck": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        **{name: _version(name) for name in PACKAGES},
+        "methods": ", ".join(METHODS),
+    }
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        for name, value in facts.items():
+            print(f"{name:<14} {value}")
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

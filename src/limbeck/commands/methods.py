@@ -1,0 +1,27 @@
+"""`limbeck methods`: what can be trained."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from limbeck.methods import METHODS
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the methods."""
+    if arguments.json:
+        entries = [{"name": name, **dataclasses.asdict(entry)} for name, entry in METHODS.items()]
+        print(json.dumps(entries, indent=1))
+        return 0
+    for name, entry in METHODS.items():
+        print(f"{name}\n  {entry.summary}\n  paper    {entry.paper}")
+        print(f"  teacher  {entry.teacher}\n  subsets  {entry.subsets}\n")
+    print("limbeck train METHOD --help shows a method's settings.")
+    return 0

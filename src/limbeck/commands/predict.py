@@ -1,0 +1,103 @@
+"""`limbeck predict`: scans in, masks on their own grids out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limbeck.anatomy import LABEL_SCHEMES, Modality
+from limbeck.commands.bar import bar
+from limbeck.errors import LimbeckError, PartialError, UsageError
+
+if TYPE_CHECKING:
+    from limbeck.inference.predictor import Predictor, Segmentation
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="run folder of limbeck train")
+    for modality in Modality:
+        parser.add_argument(f"--{modality.role}", type=Path, metavar="FILE", help=f"the {modality.role} scan")
+    parser.add_argument("--case", type=Path, metavar="DIR", help="folder of one patient, in a known layout")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="folder of patients, in a known layout")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="mask to write, or a folder with --folder")
+    parser.add_argument("--labels", default="brats2018", choices=sorted(LABEL_SCHEMES), help="codes to write")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--overwrite", action="store_true", help="replace masks that exist")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segment one patient, or a folder of them."""
+    scans = {m.role: getattr(arguments, m.role) for m in Modality if getattr(arguments, m.role) is not None}
+    ways = [way for way in (scans, arguments.case, arguments.folder) if way]
+    if len(ways) != 1:
+        raise UsageError("give the patient in one way: --t1ce FILE (and other sequences), --case DIR or --folder DIR")
+    if not arguments.folder:
+        _refuse_existing(arguments.out, arguments.overwrite)
+        if not arguments.out.name.endswith((".nii", ".nii.gz")):
+            raise UsageError(f"output {arguments.out}: expected a name that ends in .nii or .nii.gz")
+
+    from limbeck.inference.predictor import load  # noqa: PLC0415 - torch
+
+    predictor = load(arguments.model, arguments.device)
+    if arguments.folder:
+        return _folder(predictor, arguments)
+    if arguments.case:
+        (scans,) = _cases(arguments.case, one=True).values()
+    result = predictor.segment(scans)
+    _write(arguments.out, result, predictor, arguments.labels)
+    volumes = ", ".join(f"{region} {volume:.1f} ml" for region, volume in result.volumes_ml().items())
+    print(f"{arguments.out}: from {result.subset}; {volumes}")
+    return 0
+
+
+def _folder(predictor: Predictor, arguments: argparse.Namespace) -> int:
+    cases = _cases(arguments.folder)
+    failures: list[str] = []
+    with bar("Predict", len(cases)) as advance:
+        for done, (name, scans) in enumerate(cases.items(), start=1):
+            target = arguments.out / f"{name}.nii.gz"
+            try:
+                _refuse_existing(target, arguments.overwrite)
+                _write(target, predictor.segment(scans), predictor, arguments.labels)
+            except LimbeckError as error:
+                failures.append(f"{name}: {error}")
+            advance(done)
+    print(f"{len(cases) - len(failures)} of {len(cases)} masks in {arguments.out}")
+    if failures:
+        raise PartialError(f"{len(failures)} of {len(cases)} cases failed:\n  " + "\n  ".join(failures))
+    return 0
+
+
+def _cases(folder: Path, one: bool = False) -> dict[str, dict[str, Path]]:
+    """Case name -> role -> file; 4-D files are named whole, since the predictor picks their channels by role."""
+    from limbeck.data.importers import detect_layout  # noqa: PLC0415 - nibabel
+
+    importer, _ = detect_layout(folder)
+    found = importer.find(folder)
+    if one and len(found) != 1:
+        raise UsageError(f"{folder} holds {len(found)} patients: use --folder")
+    return {case.id: {m.role: source for m, source in case.images.items()} for case in found}  # type: ignore[misc]
+
+
+def _write(target: Path, result: Segmentation, predictor: Predictor, scheme: str) -> None:
+    from limbeck.data.volume import write_labels  # noqa: PLC0415
+    from limbeck.durable import write_json  # noqa: PLC0415
+
+    write_labels(target, result.labels, result.grid, scheme)
+    facts = {
+        "model": {"method": predictor.card.method, **dataclasses.asdict(predictor.card)["origin"]},
+        "sequences": str(result.subset),
+        "labels": scheme,
+        "volumes_ml": {region: round(volume, 3) for region, volume in result.volumes_ml().items()},
+        "note": "research software, not for clinical use",
+    }
+    stem = target.name.removesuffix(".gz").removesuffix(".nii")
+    write_json(target.with_name(f"{stem}.json"), facts)
+
+
+def _refuse_existing(target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists: give --overwrite to replace it")

@@ -65,7 +65,9 @@ def tensor(mask: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_hd95_equals_monai_and_brute_force(name, spacing):
+@pytest.mark.parametrize("searched_up_to", [0, 10**9], ids=["mapped", "searched"])
+def test_hd95_equals_monai_and_brute_force(name, spacing, searched_up_to, monkeypatch):
+    monkeypatch.setattr("limbeck.evaluation.metrics._FEW_SURFACE_VOXELS", searched_up_to)
     prediction, reference = PAIRS[name]
     ours = hd95_mm(prediction, reference, spacing)
     theirs = metrics.compute_hausdorff_distance(

@@ -71,8 +71,12 @@ def bootstrap_interval(
         return None
     which = [position[owner] for owner in owners]
     sums, counts = np.bincount(which, weights=numbers), np.bincount(which)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    generator = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    # In blocks, since all draws for a thousand patients at once would take hundreds of megabytes.
+    for block in np.array_split(means, max(1, resamples * len(sums) // 1_000_000)):
+        drawn = generator.integers(len(sums), size=(len(block), len(sums)))
+        block[:] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 

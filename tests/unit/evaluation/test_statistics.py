@@ -1,0 +1,92 @@
+"""Intervals and tests against closed forms, hand-made numbers and SciPy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from limbeck.evaluation.statistics import bootstrap_interval, holm, mean, median, paired_wilcoxon
+
+
+def test_mean_and_median():
+    assert mean([1, 2, 6]) == 3
+    assert median([6, 1, 2]) == 2
+    assert median([6, 1, 2, 3]) == 2.5
+
+
+@pytest.mark.parametrize("function", [mean, median, bootstrap_interval])
+def test_nothing_has_no_average(function):
+    with pytest.raises(ValueError, match="no values"):
+        function([])
+
+
+def test_the_interval_agrees_with_scipy():
+    values = np.random.default_rng(0).beta(8, 2, 40)
+    ours = bootstrap_interval(values)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, random_state=1)
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.003)
+
+
+def test_the_interval_is_seeded_ordered_and_around_the_mean():
+    values = np.random.default_rng(2).normal(size=25)
+    interval = bootstrap_interval(values, seed=5)
+    assert interval == bootstrap_interval(values, seed=5)
+    assert interval != bootstrap_interval(values, seed=6)
+    assert interval.low < values.mean() < interval.high
+    narrow = bootstrap_interval(values, level=0.5)
+    assert interval.low < narrow.low < narrow.high < interval.high
+
+
+def test_many_patients_are_drawn_in_blocks_without_changing_what_is_estimated():
+    values = np.random.default_rng(3).normal(size=1500)
+    low, high = bootstrap_interval(values, resamples=4000)
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / np.sqrt(1500), rel=0.08)
+
+
+def test_scans_of_one_patient_are_drawn_together():
+    values = np.random.default_rng(1).normal(size=30)
+    alone = bootstrap_interval(values)
+    four_times = bootstrap_interval(np.repeat(values, 4), np.repeat(np.arange(30), 4))
+    pretended = bootstrap_interval(np.repeat(values, 4))
+    assert four_times == pytest.approx(alone)
+    assert pretended.high - pretended.low < 0.6 * (alone.high - alone.low)
+
+
+def test_patients_bring_all_their_scans():
+    # Two patients, three and one scan: the resampled mean is 0, 0.75 or 1... weighted by scans, not by patients.
+    low, high = bootstrap_interval([0.0, 0.0, 0.0, 1.0], ["a", "a", "a", "b"])
+    assert (low, high) == (0.0, 1.0)
+    middle = bootstrap_interval([0.0, 0.0, 0.0, 1.0], ["a", "a", "a", "b"], level=0.2)
+    assert middle == (0.25, 0.25)
+
+
+@pytest.mark.parametrize(("values", "patients"), [([0.5], None), ([0.5, 0.9], ["a", "a"])])
+def test_one_patient_has_no_interval(values, patients):
+    assert bootstrap_interval(values, patients) is None
+
+
+def test_a_patient_is_needed_for_each_value():
+    with pytest.raises(ValueError, match="2 patients for 3 values"):
+        bootstrap_interval([1, 2, 3], ["a", "b"])
+
+
+def test_wilcoxon_by_hand():
+    # Six pairs, all in one direction: the exact two-sided p is 2 / 2^6.
+    assert paired_wilcoxon([2, 4, 6, 8, 10, 12], [1, 2, 3, 4, 5, 6]) == pytest.approx(2 / 64)
+    assert paired_wilcoxon([1, 2, 3, 4, 5, 6], [2, 4, 6, 8, 10, 12]) == pytest.approx(2 / 64)
+
+
+def test_wilcoxon_leaves_ties_out():
+    with_ties = paired_wilcoxon([0, 0, 2, 4, 6, 8, 10, 12], [0, 0, 1, 2, 3, 4, 5, 6])
+    assert 0.02 < with_ties < 0.04
+    assert paired_wilcoxon([1, 2, 3], [1, 2, 3]) == 1.0
+
+
+def test_wilcoxon_needs_pairs():
+    with pytest.raises(ValueError, match="pairs"):
+        paired_wilcoxon([1, 2, 3], [1, 2])
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -10,12 +10,17 @@ import errno
 import hashlib
 import json
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ResourceError
+
+# A full disk, a quota, and a limit on the size of one file.
+_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -25,18 +30,19 @@ def replacing(target: Path) -> Iterator[Path]:
     The temporary name keeps the target's suffixes, since writers choose their format by them.
 
     Raises:
-        ResourceError: the disk is full or over its quota; the old target is untouched.
+        ResourceError: the disk is full, or a quota or limit reached; the old target is untouched.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}.tmp.{target.name}")
+    # Neither two threads, nor two machines on one file server whose processes have the same number, may meet.
+    temporary = target.with_name(f".{secrets.token_hex(6)}.tmp.{target.name}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _sync(temporary)
         temporary.replace(target)
         _sync(target.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if _lacks_space(error):
             raise ResourceError(f"no space left to write {target}: free some and run the command again") from error
         raise
     finally:
@@ -58,6 +64,15 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _lacks_space(error: Exception) -> bool:
+    """Whether a write failed for want of space, in the words of Python, NumPy (no number) and Rust (safetensors)."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _SPACE
+    return bool(re.search(r"\d+ requested and \d+ written", str(error))) or any(
+        f"(os error {code})" in str(error) for code in _SPACE
+    )
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,39 @@
+"""What holds for every test: one torch thread, no window, fixed seeds, no network."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+from typing import Any
+
+# Read when the libraries start, here and in the commands that tests run.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook, since a patch would miss sockets that are made from C or before the first test."""
+    # A family of -1 wraps a descriptor that exists already.
+    if event == "socket.__new__" and arguments[1] not in (socket.AF_UNIX, -1):
+        raise RuntimeError("tests may not open network sockets")
+    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        raise RuntimeError(f"tests may not look up hosts: {arguments[0]!r}")
+
+
+sys.addaudithook(_refuse_network)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)

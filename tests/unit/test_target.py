@@ -1,0 +1,96 @@
+"""The three output spaces: labels go in, scores come out, and the way back gives the labels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from limbeck.anatomy import Label, Region
+from limbeck.target import Target, inside, regions
+
+TARGETS = pytest.mark.parametrize("target", list(Target), ids=lambda target: target.value)
+LABELS = torch.tensor([[[0, 1, 2], [3, 2, 0]], [[3, 3, 1], [0, 0, 2]]])
+
+
+@TARGETS
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_decoding_the_code_gives_the_labels(target: Target, dtype: torch.dtype) -> None:
+    encoded = target.encode(LABELS.to(dtype))
+    assert encoded.shape == (2, target.channels, 2, 3)
+    assert encoded.dtype is torch.float32
+    decoded = target.decode(encoded)
+    assert decoded.dtype is torch.uint8
+    assert torch.equal(decoded.long(), LABELS)
+
+
+@TARGETS
+def test_confident_logits_decode_to_the_labels(target: Target) -> None:
+    logits = (target.encode(LABELS) * 2 - 1) * 20
+    assert torch.equal(target.decode(target.activate(logits)).long(), LABELS)
+
+
+@TARGETS
+def test_a_resection_cavity_belongs_to_no_class(target: Target) -> None:
+    cavity = torch.full((1, 2, 2), int(Label.RESECTION_CAVITY))
+    assert torch.equal(target.encode(cavity), target.encode(torch.zeros_like(cavity)))
+    assert regions(cavity).count_nonzero() == 0
+
+
+@TARGETS
+def test_region_scores_of_a_code_are_the_regions(target: Target) -> None:
+    assert torch.equal(target.region_scores(target.encode(LABELS)), regions(LABELS))
+
+
+@TARGETS
+def test_region_scores_are_nested(target: Target) -> None:
+    scores = target.activate(torch.randn(2, target.channels, 4, 4, 4))
+    if target is Target.SIGMOID_REGIONS:
+        assert torch.equal(target.region_scores(scores), scores)
+        return
+    whole, core, enhancing = target.region_scores(scores).unbind(dim=1)
+    assert (whole >= core).all()
+    assert (core >= enhancing).all()
+
+
+@TARGETS
+def test_scores_are_single_precision_in_the_unit_interval(target: Target) -> None:
+    scores = target.activate(torch.tensor([-100.0, 0.0, 100.0], dtype=torch.bfloat16).expand(1, target.channels, 3))
+    assert scores.dtype is torch.float32
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    if target is Target.SOFTMAX_LABELS:
+        assert torch.allclose(scores.sum(dim=1), torch.ones(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("scores", "label"),
+    [
+        ([0.4, 0.9, 0.9], Label.BACKGROUND),  # a core outside the tumour is none
+        ([0.9, 0.4, 0.9], Label.OEDEMA),  # nor is an enhancing part outside the core
+        ([0.9, 0.9, 0.4], Label.NECROTIC_CORE),
+        ([0.9, 0.9, 0.9], Label.ENHANCING),
+        ([0.5, 0.5, 0.5], Label.BACKGROUND),  # the threshold itself is not above it
+    ],
+)
+def test_regions_are_read_from_outside_in(scores: list[float], label: Label) -> None:
+    decoded = Target.SIGMOID_REGIONS.decode(torch.tensor(scores)[None, :, None])
+    assert decoded.tolist() == [[int(label)]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "label"),
+    [
+        ([0.6, 0.7, 0.1], Label.OEDEMA),
+        ([0.51, 0.1, 0.1], Label.NECROTIC_CORE),
+        ([0.1, 0.2, 0.95], Label.ENHANCING),
+        ([0.5, 0.5, 0.5], Label.BACKGROUND),
+    ],
+)
+def test_the_best_tissue_above_one_half_wins(scores: list[float], label: Label) -> None:
+    assert Target.SIGMOID_LABELS.decode(torch.tensor(scores)[None, :, None]).tolist() == [[int(label)]]
+
+
+@pytest.mark.parametrize("region", list(Region))
+def test_inside_follows_the_labels_of_the_region(region: Region) -> None:
+    codes = torch.arange(len(Label), dtype=torch.uint8)
+    assert inside(codes, region).tolist() == [label in region.labels for label in Label]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from limbeck.anatomy import Modality
 from limbeck.data.geometry import Box, Geometry
-from limbeck.data.volume import Grid, Source, read_volumes
+from limbeck.data.volume import Grid, Source, by, check_image, read_volumes
 from limbeck.errors import DataError, UsageError
 
 Scan: TypeAlias = "Source | tuple[NDArray[Any], Grid]"
@@ -48,22 +49,27 @@ def prepare(images: Mapping[Modality, Scan], spacing_mm: float) -> Prepared:
         spacing_mm: edge of the model's voxels.
 
     Raises:
-        DataError: a file is bad (as `read_volume`), or the grids differ; a line for every problem.
-        UsageError: no sequence is given, or the spacing is not positive.
+        DataError: a file is bad (as `read_volume`), the grids differ, or two sequences are the same image; a line for
+            every problem.
+        UsageError: no sequence is given, the spacing is not positive, or an array has not its grid's shape.
     """
     if not images:
         raise UsageError("no sequence given: expected at least one of flair, t1, t1ce, t2")
     if not spacing_mm > 0:
         raise UsageError(f"spacing of {spacing_mm:g} mm: expected a length above 0")
     read = _read(images)
-    grid = _shared_grid({modality: volume[1] for modality, volume in read.items()}, images)
+    names = {modality: str(scan) if isinstance(scan, Source) else modality.role for modality, scan in images.items()}
+    grid, odd = odd_grids({modality: volume[1] for modality, volume in read.items()}, names)
+    if odd:
+        raise DataError("\n".join(odd))
+    _refuse_copies(read, names)
     geometry = Geometry.of(grid, spacing_mm)
     # np.zeros hands out untouched pages, so absent sequences cost nothing.
     result = np.zeros((len(Modality), *geometry.shape), np.float16)
     for modality in sorted(read):
         # Taken out of the dictionary, so that each original is freed once it is done.
         array = read.pop(modality)[0]
-        result[modality] = normalise(array, geometry, str(_name(modality, images)))
+        result[modality] = normalise(array, geometry, names[modality])
     return Prepared(result, np.array([modality in images for modality in Modality]), geometry)
 
 
@@ -102,7 +108,10 @@ def _read(images: Mapping[Modality, Scan]) -> dict[Modality, tuple[NDArray[Any],
         if isinstance(scan, Source):
             by_file.setdefault(scan.path, []).append((modality, scan))
         else:
-            read[modality] = scan
+            array, grid = scan
+            if array.shape != grid.shape:
+                raise UsageError(f"{modality.role}: an array of {by(array.shape)} on a grid of {by(grid.shape)}")
+            read[modality] = (check_image(modality.role, array), grid)
     problems = []
     for members in by_file.values():
         try:
@@ -115,27 +124,33 @@ def _read(images: Mapping[Modality, Scan]) -> dict[Modality, tuple[NDArray[Any],
     return read
 
 
-def _shared_grid(grids: Mapping[Modality, Grid], images: Mapping[Modality, Scan]) -> Grid:
-    """The grid that the sequences share, as the first one states it.
+def odd_grids(grids: Mapping[Modality, Grid], names: Mapping[Modality, str]) -> tuple[Grid, list[str]]:
+    """The grid that most sequences share, as the first of these states it, and a line for each that differs.
 
-    Which file is the odd one is decided by the majority; with two files, the second.
+    Of two that differ, the second is called the odd one.
     """
     ordered = sorted(grids)
     agreeing = {one: sum(grids[one].difference(grids[two]) is None for two in ordered) for one in ordered}
     reference = max(ordered, key=agreeing.__getitem__)
-    problems = []
+    lines = []
     for modality in ordered:
         difference = grids[reference].difference(grids[modality])
         if difference is not None:
-            problems.append(
-                f"{_name(modality, images)}: {difference}, compared with {_name(reference, images)}: "
-                "all sequences of a case must lie on one grid; register and resample them to one of them first"
+            lines.append(
+                f"{names[modality]}: {difference}, compared with {names[reference]}: "
+                "all sequences of a case must lie on one grid, so register and resample them to one of them first"
             )
-    if problems:
-        raise DataError("\n".join(problems))
-    return grids[reference]
+    return grids[reference], lines
 
 
-def _name(modality: Modality, images: Mapping[Modality, Scan]) -> Source | str:
-    scan = images[modality]
-    return scan if isinstance(scan, Source) else modality.role
+def _refuse_copies(read: Mapping[Modality, tuple[NDArray[Any], Grid]], names: Mapping[Modality, str]) -> None:
+    """One image under two names is a mix-up, and a network would take it for two witnesses."""
+    for one, two in combinations(sorted(read), 2):
+        first, second = read[one][0], read[two][0]
+        middle = first.shape[2] // 2
+        # A single slice settles it nearly always.
+        if np.array_equal(first[..., middle], second[..., middle]) and np.array_equal(first, second):
+            raise DataError(
+                f"{names[two]}: the same image as {names[one]}, given as {two.role} and {one.role}: "
+                "give each sequence its own file, and leave out what is not there"
+            )

@@ -61,9 +61,11 @@ def _draw(cases: Sequence[CohortCase], k: int, seed: int) -> list[Fold]:
     by_patient: dict[str, list[str]] = defaultdict(list)
     for case in cases:
         by_patient[case.patient].append(case.id)
-    if len(by_patient) < max(k, 3):
+    # Outside every test part there must be a patient for training and one for validation.
+    fewest = 4 if k == 2 else k
+    if len(by_patient) < fewest:
         raise DataError(
-            f"{len(by_patient)} patients with a segmentation: expected at least {max(k, 3)} for {k} folds with "
+            f"{len(by_patient)} patients with a segmentation: expected at least {fewest} for {k} folds with "
             "training, validation and test apart"
         )
     order = [str(name) for name in np.random.default_rng(seed).permutation(sorted(by_patient))]

@@ -1,6 +1,6 @@
 """One NIfTI volume: read in place, checked before it is used, and written back on the grid that it came from.
 
-Whatever is wrong with a file is said in one line: the file, what was found, what would be right. Sizes that a header
+Whatever is wrong with a file is said in one line, `file: what was found: what would be right`. Sizes that a header
 declares are held against a limit, and against what the file can hold, before memory is asked for.
 """
 
@@ -99,7 +99,7 @@ class Grid:
     def difference(self, other: Grid, tolerance: float = 1e-3) -> str | None:
         """How `other` differs from this grid, in words; None if shape and affine agree."""
         if other.shape != self.shape:
-            return f"shape {_by(other.shape)} instead of {_by(self.shape)}"
+            return f"shape {by(other.shape)} instead of {by(self.shape)}"
         apart = np.abs(other.affine - self.affine)
         if apart.max() <= tolerance:
             return None
@@ -136,7 +136,25 @@ def read_volumes(sources: Sequence[Source]) -> list[tuple[NDArray[np.float32], G
     """Several channels of one file, which is unpacked once; otherwise as `read_volume`."""
     if len({source.path for source in sources}) != 1:
         return [volume for source in sources for volume in read_volumes([source])]
-    return [(_image(source, voxels), grid) for source, (voxels, grid) in zip(sources, _unpack(sources), strict=True)]
+    return [
+        (check_image(source, voxels), grid) for source, (voxels, grid) in zip(sources, _unpack(sources), strict=True)
+    ]
+
+
+def check_image(name: Source | str, voxels: NDArray[Any]) -> NDArray[np.float32]:
+    """An image as float32, if it can be one.
+
+    Raises:
+        DataError: voxels are NaN or infinite, or all the same.
+    """
+    image = voxels.astype(np.float32)
+    if voxels.dtype.kind == "f" and not np.isfinite(image).all():
+        bad = int((~np.isfinite(image)).sum())
+        raise DataError(f"{name}: {bad} voxels are NaN or infinite: every voxel must be a number")
+    low, high = float(image.min()), float(image.max())
+    if low == high:
+        raise DataError(f"{name}: every voxel is {low:g}: an image has a head in it")
+    return image
 
 
 def read_labels(source: Source, scheme: str) -> tuple[NDArray[np.uint8], Grid]:
@@ -186,7 +204,7 @@ def write_labels(path: Path, labels: NDArray[Any], grid: Grid, scheme: str = "br
     if not path.name.endswith((".nii", ".nii.gz")):
         raise UsageError(f"{path}: a label map is written as .nii or .nii.gz")
     if labels.shape != grid.shape:
-        raise UsageError(f"{path}: the label map is {_by(labels.shape)} and its grid {_by(grid.shape)}")
+        raise UsageError(f"{path}: the label map is {by(labels.shape)} and its grid {by(grid.shape)}")
     image = nib.Nifti1Image(_to_codes(labels, scheme), None, _nifti_header(grid.header))
     image.set_data_dtype(np.uint8)
     with replacing(path) as temporary:
@@ -226,17 +244,6 @@ def _nifti_header(fields: Mapping[str, tuple[float, ...]]) -> Any:
     return header
 
 
-def _image(source: Source, voxels: NDArray[Any]) -> NDArray[np.float32]:
-    image = voxels.astype(np.float32)
-    if voxels.dtype.kind == "f" and not np.isfinite(image).all():
-        bad = int((~np.isfinite(image)).sum())
-        raise DataError(f"{source}: {bad} voxels are NaN or infinite: every voxel must be a number")
-    low, high = float(image.min()), float(image.max())
-    if low == high:
-        raise DataError(f"{source}: every voxel is {low:g}: an image has a head in it")
-    return image
-
-
 def _unpack(sources: Sequence[Source]) -> list[tuple[NDArray[Any], Grid]]:
     """The channels of one file, scaled but not yet cast, each `[X,Y,Z]` in Fortran order."""
     path = sources[0].path
@@ -260,7 +267,7 @@ def _open(source: Source) -> tuple[Any, Grid]:
     """The image without its voxels, and its grid, checked."""
     path = source.path
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: no such file: check the path, or bring the file back")
     if not path.name.endswith((".nii", ".nii.gz")):
         raise DataError(f"{path}: no NIfTI file: expected a name that ends in .nii or .nii.gz")
     try:
@@ -281,13 +288,15 @@ def _check_size(path: Path, shape: tuple[int, ...], proxy: Any) -> None:
     for size in shape:
         voxels *= size
     if len(shape) == 0 or min(shape) < 1 or voxels > MAX_VOXELS:
-        raise DataError(f"{path}: its header declares {_by(shape)} voxels: expected at most {MAX_VOXELS} in all")
+        raise DataError(f"{path}: its header declares {by(shape)} voxels: expected at most {MAX_VOXELS} in all")
     if proxy.dtype.kind not in "iuf":
         raise DataError(f"{path}: holds voxels of type {proxy.dtype}: expected whole numbers or floats")
     declared = int(proxy.offset) + voxels * proxy.dtype.itemsize
     size = path.stat().st_size
     if declared > size * (_MAX_DEFLATE_RATIO if path.name.endswith(".gz") else 1):
-        raise DataError(f"{path}: truncated: its header declares {declared} bytes and the file has {size}")
+        raise DataError(
+            f"{path}: truncated, {size} bytes where its header declares {declared}: copy or download it again"
+        )
 
 
 def _check_dimensions(source: Source, shape: tuple[int, ...]) -> None:
@@ -297,9 +306,11 @@ def _check_dimensions(source: Source, shape: tuple[int, ...]) -> None:
         return
     if source.channel is None:
         remedy = "give each sequence its own file, or import with layout msd" if len(shape) == 4 else "export it again"
-        raise DataError(f"{source}: {len(shape)}-D, {_by(shape)}, where one 3-D volume is expected: {remedy}")
+        raise DataError(f"{source}: {len(shape)}-D, {by(shape)}, where one 3-D volume is expected: {remedy}")
     if len(shape) != 4 or not 0 <= source.channel < shape[3]:
-        raise DataError(f"{source}: {_by(shape)}, where a 4-D file that has this channel is expected")
+        raise DataError(
+            f"{source}: {by(shape)}, where a 4-D file that has this channel is expected: check dataset.json"
+        )
 
 
 def _check_affine(path: Path, grid: Grid) -> None:
@@ -308,7 +319,7 @@ def _check_affine(path: Path, grid: Grid) -> None:
         raise DataError(f"{path}: its affine holds NaN or infinite numbers: expected millimetres; export it again")
     if abs(np.linalg.det(axes)) < 1e-6:
         raise DataError(
-            f"{path}: its affine cannot be inverted: two voxel axes point the same way, or one has no length"
+            f"{path}: its affine cannot be inverted, two axes point the same way or one has no length: export it"
         )
     if grid.unplaced:
         _log.warning("%s: neither qform nor sform: orientation %s is a guess", path, grid.orientation)
@@ -319,7 +330,7 @@ def _payload(path: Path, wanted: int) -> bytes | memoryview:
     try:
         packed = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
     if not path.name.endswith(".gz"):
         return packed
     parts: list[bytes] = []
@@ -351,7 +362,8 @@ def _unknown_labels(source: Source, voxels: NDArray[Any], scheme: str) -> DataEr
     return DataError(f"{source}: unknown label {shown}: scheme {scheme} has {', '.join(map(str, known))}{remedy}")
 
 
-def _by(shape: Sequence[int]) -> str:
+def by(shape: Sequence[int]) -> str:
+    """A shape in words: `240 x 240 x 155`."""
     return " x ".join(str(size) for size in shape)
 
 

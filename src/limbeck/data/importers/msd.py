@@ -48,7 +48,9 @@ def find(folder: Path) -> list[Case]:
         image, labels = (entry["image"], entry.get("label")) if isinstance(entry, dict) else (entry, None)
         for name in (image, labels):
             if name is not None and not (folder / name).is_file():
-                problems.append(f"{folder / name}: listed in dataset.json and not there")
+                problems.append(
+                    f"{folder / name}: listed in dataset.json and not there: bring it back, or take it off the list"
+                )
         case = Path(image).name.removesuffix(".gz").removesuffix(".nii")
         images = {modality: Source(folder / image, channel) for modality, channel in sorted(channels.items())}
         cases[case] = Case(case, case, images, Source(folder / labels) if labels is not None else None)

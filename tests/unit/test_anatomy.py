@@ -26,20 +26,9 @@ CODES = {
 }
 
 FIFTEEN = [
-    "flair",
-    "t1",
-    "t1ce",
-    "t2",
-    "flair+t1",
-    "flair+t1ce",
-    "flair+t2",
-    "t1+t1ce",
-    "t1+t2",
-    "t1ce+t2",
-    "flair+t1+t1ce",
-    "flair+t1+t2",
-    "flair+t1ce+t2",
-    "t1+t1ce+t2",
+    *("flair", "t1", "t1ce", "t2"),
+    *("flair+t1", "flair+t1ce", "flair+t2", "t1+t1ce", "t1+t2", "t1ce+t2"),
+    *("flair+t1+t1ce", "flair+t1+t2", "flair+t1ce+t2", "t1+t1ce+t2"),
     "flair+t1+t1ce+t2",
 ]
 

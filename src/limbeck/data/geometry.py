@@ -133,7 +133,7 @@ class Geometry:
 
     def to_model(self, array: NDArray[Any]) -> NDArray[np.float32]:
         """An image `[X,Y,Z]` on the model grid: `[D,H,W]` float32, C-contiguous; trilinear where it is resampled."""
-        oriented = np.ascontiguousarray(self.orient(array), np.float32)
+        oriented = np.array(self.orient(array), np.float32, order="C")
         if not self.resamples:
             return oriented
         from limbeck.data.resample import resize_array  # noqa: PLC0415
@@ -142,7 +142,7 @@ class Geometry:
 
     def labels_to_model(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A label map `[X,Y,Z]` on the model grid: each class is interpolated, the strongest wins, never a number."""
-        return _resize_labels(np.ascontiguousarray(self.orient(labels)), self.shape)
+        return _resize_labels(np.array(self.orient(labels), order="C"), self.shape)
 
     def to_native_scores(self, scores: Tensor) -> Tensor:
         """Scores on the whole model grid, `[C,D,H,W]`, on the scan's grid: `[C,X,Y,Z]`, trilinear where resampled."""

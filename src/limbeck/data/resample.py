@@ -45,7 +45,7 @@ def resize_labels(labels: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDA
     """A label map on another grid: each class is interpolated apart, the greatest share wins."""
     best = torch.full(shape, -1.0)
     chosen = torch.zeros(shape, dtype=torch.uint8)
-    source = torch.from_numpy(np.ascontiguousarray(labels))
+    source = torch.from_numpy(np.array(labels, order="C"))
     # In ascending order, and only a greater share wins: a tie goes to the lower code.
     for code in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)):
         share = resize((source == int(code))[None], shape)[0]

@@ -342,8 +342,8 @@ def _payload(path: Path, wanted: int) -> bytes | memoryview:
             # One byte more than is wanted makes zlib read on to the checksum and compare it.
             parts.append(member.decompress(packed, missing + 1))
             missing -= len(parts[-1])
-            if missing > 0 and not member.eof:
-                break
+            if missing >= 0 and not member.eof:
+                raise DataError(f"{path}: truncated, its compressed data have no end: copy or download it again")
             packed = member.unused_data
     except zlib.error as error:
         raise DataError(f"{path}: damaged gzip ({error}): copy or download it again") from error

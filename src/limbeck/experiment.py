@@ -102,6 +102,9 @@ SECTIONS: Mapping[str, type[Any]] = {
 }
 
 # Where and beside what a run computes is no part of what it computes.
+# What ACN, and so GKD, augments with.
+FLIPS = dataclasses.replace(Augmentation.off(), flip_probability=0.5)
+
 _NOT_HASHED = ("device", "workers")
 
 
@@ -171,7 +174,7 @@ def run(
     cases = [cohort.case(name) for name in fold.train]
     reader = CropReader(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged)
     fabric = fabric_for(experiment.training)
-    augmentation = Augmentation() if experiment.sampling.augment else Augmentation.flips_only()
+    augmentation = Augmentation() if experiment.sampling.augment else FLIPS
     job = Job(
         folder,
         card,
@@ -242,7 +245,7 @@ def evaluate_run(
         cases = list(cohort.cases)
     rows: list[Row] = []
     for subset in chosen:
-        usable = [case for case in cases if case.labels() is not None and all(case.present[m] for m in subset)]
+        usable = [case for case in cases if case.segmented and all(case.present[m] for m in subset)]
         rows += evaluate(
             predictor.segment_case,
             usable,
@@ -262,11 +265,13 @@ def _validation(experiment: Experiment, card: Card, cases: list[CohortCase]) -> 
     subsets = experiment.subsets if len(experiment.subsets) == 1 else singles_and_all
     device = pick_device(experiment.training.device)
     bf16 = uses_bf16(experiment.training.precision, device)
-    scored = [case for case in cases if case.labels() is not None and all(case.present)]
+    scored = [case for case in cases if case.segmented and all(case.present)]
 
     def validate(method: Method[Any]) -> float:
         predictor = Predictor(method, card, device, bf16)
-        rows = evaluate(predictor.segment_case, scored, subsets, ("dice",), run="", method=card.method, fold=0, seed=0)
+        rows = evaluate(
+            predictor.segment_case, scored, subsets, ("dice",), run="validation", method=card.method, fold=0, seed=0
+        )
         return fmean(row.value for row in rows) if rows else 0.0
 
     return validate

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
     from limbeck.evaluation.table import write  # noqa: PLC0415
     from limbeck.experiment import evaluate_run  # noqa: PLC0415
-    from limbeck.report.tables import compare, to_rich  # noqa: PLC0415
+    from limbeck.report.tables import compare, terminal  # noqa: PLC0415
 
     wanted = None
     if arguments.subsets != "all":
@@ -36,6 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
         with bar(folder.name, 1) as advance:
             rows += evaluate_run(folder, cohort, wanted, device=arguments.device, progress=advance)
     write(arguments.out, rows)
-    Console().print(to_rich(compare(rows)))
+    Console().print(terminal(compare(rows)))
     print(f"{len(rows)} rows in {arguments.out}")
     return 0

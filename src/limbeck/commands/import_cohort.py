@@ -22,25 +22,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Import, showing what was decided."""
     from limbeck.data.cohort import import_cohort  # noqa: PLC0415 - torch
-    from limbeck.data.importers import choose  # noqa: PLC0415
+    from limbeck.data.importers import detect_layout  # noqa: PLC0415
 
-    found = choose(arguments.source, arguments.layout)
-    scheme = found.scheme if arguments.labels == "auto" else arguments.labels
-    print(f"{found.explanation}; labels read as {scheme} (--labels overrides)")
-    with bar("Import", len(found.cases)) as advance:
+    importer, explanation = detect_layout(arguments.source, arguments.layout)
+    cases = importer.find(arguments.source)
+    scheme = importer.scheme(arguments.source) if arguments.labels == "auto" else arguments.labels
+    print(f"{explanation}; labels read as {scheme} (--labels overrides)")
+    with bar("Import", len(cases)) as advance:
         cohort = import_cohort(
-            found.cases,
+            cases,
             arguments.out,
             spacing_mm=arguments.spacing,
             scheme=scheme,
-            layout=found.layout,
+            layout=importer.name,
             source=arguments.source,
             workers=arguments.workers,
             progress=advance,
             skip_bad=arguments.skip_bad,
         )
     complete = sum(all(case.present) for case in cohort.cases)
-    labelled = sum(case.labels() is not None for case in cohort.cases)
+    labelled = sum(case.segmented for case in cohort.cases)
     print(
         f"{len(cohort.cases)} cases in {arguments.out}: {complete} with all four sequences, "
         f"{labelled} with a segmentation, {cohort.spacing_mm:g} mm, hash {cohort.hash[:8]}"

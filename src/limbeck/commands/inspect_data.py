@@ -29,7 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(report.to_json(), indent=1))
     else:
-        print(report.summary())
+        print(
+            f"{arguments.source}: {report.explanation}; {len(report.cases)} cases, {report.errors} errors, {report.warnings} warnings"
+        )
         if report.findings:
             table = Table("case", "severity", "what", "remedy")
             for finding in report.findings:

@@ -69,7 +69,7 @@ def eligible(cases: Sequence[CohortCase], subsets: Sequence[Subset], privileged:
     """
     wanted = [Subset(Modality)] if privileged else list(subsets)
     usable = [case for case in cases if any(_has(case, subset) for subset in wanted)]
-    usable = [case for case in usable if case.labels() is not None]
+    usable = [case for case in usable if case.segmented]
     if not usable:
         names = " or ".join(str(subset) for subset in wanted[:4])
         raise DataError(f"none of {len(cases)} cases has {names} and a segmentation: nothing to train on")

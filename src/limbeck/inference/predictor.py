@@ -140,7 +140,7 @@ class Predictor:
         images = np.zeros((len(Modality), *case.shape), np.float16)
         for modality in used:
             images[modality] = case.images(modality)
-        scores = case.restore(self.scores(torch.from_numpy(images), used), _background(self.card.target))
+        scores = case.restore(self.scores(torch.from_numpy(images), used), _background(self.card.target).tolist())
         return self._to_native(scores, case.geometry)[0]
 
     def _predict(self, view: View) -> Tensor:

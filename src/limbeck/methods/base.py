@@ -95,7 +95,7 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
     context: Context
     frozen: dict[str, Method[Any]]
 
-    def __init__(self, settings: SettingsT_co, context: Context) -> None:  # type: ignore[misc]
+    def __init__(self, settings: SettingsT_co, context: Context) -> None:
         super().__init__()
         self.settings = settings
         self.context = context
@@ -120,5 +120,5 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         for teacher in self.frozen.values():
             teacher._apply(fn, recurse)
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self

@@ -7,6 +7,7 @@ folder still holds the previous generation, card and weights together.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as save_bytes
 
 from limbeck import __version__
 from limbeck.anatomy import Modality, Subset
@@ -119,10 +121,8 @@ def save(folder: Path, method: Method[Any], card: Card, state: dict[str, torch.T
         parts["state"] = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     files: dict[str, str] = {}
     for part, tensors in parts.items():
-        path = folder / f"{part}-{card.step:06d}.safetensors"
-        with replacing(path) as temporary:
-            save_file(tensors, temporary)
-        files[path.name] = sha256(path)
+        name, digest = _write_part(folder, f"{part}-{card.step:06d}", tensors)
+        files[name] = digest
     _keep_previous(folder, files)
     write_json(folder / CARD, dataclasses.replace(card, files=files).to_json())
     _drop_unnamed(folder)
@@ -181,6 +181,16 @@ def load_part(folder: Path, card: Card, part: str) -> dict[str, torch.Tensor]:
     raise ModelError(f"{folder} holds no {part}")
 
 
+def _write_part(folder: Path, stem: str, tensors: dict[str, torch.Tensor]) -> tuple[str, str]:
+    """Write tensors under a name that holds their digest, so that no file which a card names is written again."""
+    content = save_bytes(tensors)
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"{stem}-{digest[:8]}.safetensors"
+    with replacing(folder / name) as temporary:
+        temporary.write_bytes(content)
+    return name, digest
+
+
 def _settings(card: Card) -> Any:
     if card.method not in METHODS:
         raise ModelError(f"checkpoint is of method {card.method!r}, which this version does not have")
@@ -207,8 +217,7 @@ def _verify(folder: Path, card: Card) -> None:
 def _keep_previous(folder: Path, coming: dict[str, str]) -> None:
     try:
         current = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        # Saving the same step again would overwrite the files that the current card names.
-        if not coming.keys() & current["files"].keys():
+        if coming != current["files"]:
             write_json(folder / PREVIOUS, current)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return

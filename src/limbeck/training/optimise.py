@@ -100,4 +100,4 @@ def rate_factor(settings: OptimiserSettings, step: int, steps: int) -> float:
     warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
     left = 1.0 - step / steps
     factors = {"poly": left**0.9, "cosine": 0.5 * (1.0 + math.cos(math.pi * step / steps)), "constant": 1.0}
-    return warm * factors[settings.schedule]
+    return float(warm * factors[settings.schedule])

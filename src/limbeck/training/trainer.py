@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -71,6 +72,7 @@ class Job:
 def fabric_for(settings: TrainingSettings) -> Fabric:
     """Fabric on one device in the asked precision."""
     device = pick_device(settings.device)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     precision = "bf16-mixed" if uses_bf16(settings.precision, device) else "32-true"
     return Fabric(accelerator=device.type, devices=1, precision=precision)  # type: ignore[arg-type]
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from limbeck.batch import View
 from limbeck.errors import UsageError
@@ -35,7 +36,7 @@ def sliding_window(
     Args:
         predict: scores `[B,C,*patch]` of a view `[B,4,*patch]`; its `origin` is the window's first voxel in the
             volume, negative where the volume was padded.
-        images: `[4,D,H,W]` in `Modality` order, zero outside the brain; absent channels are never read.
+        images: `[4,D,H,W]` in `Modality` order, zero outside the brain; absent channels leave no trace.
         available: `[4]` bool.
         patch: the window's size in voxels.
         overlap: the part of a window that its neighbour covers too, from 0 to below 1.
@@ -49,7 +50,7 @@ def sliding_window(
     """
     _check(patch, overlap, batch)
     available = available.to(images.device)
-    padded, before = _pad(images, available, patch)
+    padded, before = _pad(images, patch)
     grid = window_starts(padded.shape[1:], patch, overlap)
     occupied = grid if background is None else _occupied(padded[available], grid, patch)
 
@@ -118,17 +119,14 @@ def _predicted(
         yield from zip(starts, scores, strict=True)
 
 
-def _pad(images: Tensor, available: Tensor, patch: Position) -> tuple[Tensor, Position]:
-    """The available channels with zeros around them, at least as large as the patch, and what was put before."""
-    depth, height, width = images.shape[1:]
-    missing = [max(edge - length, 0) for edge, length in zip(patch, (depth, height, width), strict=True)]
-    before: Position = (missing[0] // 2, missing[1] // 2, missing[2] // 2)
-    if not any(missing):
-        return images, before
-    padded = images.new_zeros((len(images), depth + missing[0], height + missing[1], width + missing[2]))
-    inner = padded[_cut(before, (depth, height, width))]
-    inner[available] = images[available]
-    return padded, before
+def _pad(images: Tensor, patch: Position) -> tuple[Tensor, Position]:
+    """The images with zeros around them, at least as large as the patch, and how many were put before each axis."""
+    before = [max(edge - length, 0) // 2 for edge, length in zip(patch, images.shape[1:], strict=True)]
+    after = [max(edge - length, 0) - first for edge, length, first in zip(patch, images.shape[1:], before, strict=True)]
+    # `pad` counts axes from the last.
+    amounts = [amount for pair in zip(reversed(before), reversed(after), strict=True) for amount in pair]
+    padded = F.pad(images, amounts) if any(amounts) else images
+    return padded, (before[0], before[1], before[2])
 
 
 def _occupied(seen: Tensor, grid: Sequence[Position], patch: Position) -> list[Position]:

@@ -107,11 +107,11 @@ def overlay(
     whole = round((height + 0.6 + 0.3 * title_lines) * _DPI) / _DPI
     figure = Figure(figsize=(width * panels, whole), facecolor=_NIGHT, layout=tight)
     heads: list[str | None] = [None, *sections]
-    for panel, title in zip(figure.subplots(1, panels, squeeze=False)[0], heads, strict=True):
+    for panel, head in zip(figure.subplots(1, panels, squeeze=False)[0], heads, strict=True):
         panel.imshow(_rgb(grey).swapaxes(0, 1), origin="lower", aspect=up / right, interpolation="bilinear")
-        if title is not None:
-            _tint(panel, sections[title])
-        panel.set_title(image_title if title is None else title, color=_CHALK, fontsize=13, pad=7)
+        if head is not None:
+            _tint(panel, sections[head])
+        panel.set_title(image_title if head is None else head, color=_CHALK, fontsize=13, pad=7)
         panel.invert_xaxis()
         panel.set_axis_off()
     shown = [label for label in TISSUE_COLOURS if any((section == label).any() for section in sections.values())]

@@ -8,6 +8,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -98,9 +99,11 @@ def compare(
 def terminal(comparison: Comparison) -> RichTable:
     """The table for `rich`: Dice and its interval, below it HD95."""
     table = RichTable(caption="\n".join(comparison.caption), caption_justify="left", show_lines=True)
+    longest = max(len(line.label) for line in comparison.lines)
     for number, heading in enumerate(_HEADINGS):
         # A narrow terminal breaks a number's line; it must never hide the number.
-        table.add_column(heading, justify="left" if number in (0, 1, 7) else "right", overflow="fold")
+        side: Literal["left", "right"] = "left" if number in (0, 1, 7) else "right"
+        table.add_column(heading, justify=side, overflow="fold", min_width=min(longest, 16) if number == 0 else None)
     for line in comparison.lines:
         cells = ["\n".join(_parts(line.cells[column])) for column in COLUMNS]
         # Text, since square brackets in a label or an interval would be read as markup.

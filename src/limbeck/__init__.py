@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from limbeck.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from limbeck.inference.predictor import load as load
-
-__version__ = "0.1.0"
 
 _ROOMS = ("losses", "methods", "networks", "data", "evaluation")
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from limbeck import __version__
 from limbeck.errors import LimbeckError, ResourceError, UsageError, nearest
+from limbeck.version import __version__
 
 # Command -> its module in `limbeck.commands`, and its line in the help.
 COMMANDS = {

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 import yaml
 
-from limbeck import __version__
 from limbeck.anatomy import Subset
 from limbeck.data.augment import Augmentation
 from limbeck.data.cohort import Cohort, CohortCase
@@ -36,6 +35,7 @@ from limbeck.methods.precision import pick_device, uses_bf16
 from limbeck.methods.saved import Card
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.trainer import Job, TrainingSettings, fabric_for, train
+from limbeck.version import __version__
 
 DONE = "DONE"
 

@@ -8,8 +8,8 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from limbeck import __version__
 from limbeck.methods import METHODS
+from limbeck.version import __version__
 
 PACKAGES = ("torch", "lightning", "monai", "numpy", "scipy", "nibabel", "safetensors", "jsonargparse", "matplotlib")
 

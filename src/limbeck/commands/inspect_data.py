@@ -30,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(report.to_json(), indent=1))
     else:
         print(
-            f"{arguments.source}: {report.explanation}; {len(report.cases)} cases, {report.errors} errors, {report.warnings} warnings"
+            f"{arguments.source}: {report.explanation}; {len(report.cases)} cases, "
+            f"{report.errors} errors, {report.warnings} warnings"
         )
         if report.findings:
             table = Table("case", "severity", "what", "remedy")

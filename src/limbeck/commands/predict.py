@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +87,11 @@ def _write(target: Path, result: Segmentation, predictor: Predictor, scheme: str
 
     write_labels(target, result.labels, result.grid, scheme)
     facts = {
-        "model": {"method": predictor.card.method, **dataclasses.asdict(predictor.card)["origin"]},
+        "model": {
+            "method": predictor.card.method,
+            "experiment": predictor.card.origin.get("experiment"),
+            "step": predictor.card.step,
+        },
         "sequences": str(result.subset),
         "labels": scheme,
         "volumes_ml": {region: round(volume, 3) for region, volume in result.volumes_ml().items()},

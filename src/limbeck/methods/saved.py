@@ -19,13 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as save_bytes
 
-from limbeck import __version__
 from limbeck.anatomy import Modality, Subset
 from limbeck.durable import replacing, sha256, write_json
 from limbeck.errors import LimbeckError, ModelError
 from limbeck.methods import METHODS, build, find
 from limbeck.methods.base import Context, Method
 from limbeck.target import Target
+from limbeck.version import __version__
 
 FORMAT = 1
 CARD = "checkpoint.json"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import UsageError
-from limbeck.networks.blocks import GROUPS, ResidualBlock, Upsampling
+from limbeck.networks.blocks import GROUPS, ResidualBlock, Upsampling, channels_last_on_cpu
 
 DEPTHS = (1, 2, 2, 4)  # residual blocks of each encoder level
 
@@ -85,7 +85,8 @@ class UNet(nn.Module):
             UsageError: a side is no multiple of the stride.
         """
         self._check(images.shape[2:])
-        encoded = [self.encoder[0](self.dropout(self.stem(images)))]
+        # After the first convolution, since the layout of a single channel says nothing.
+        encoded = [self.encoder[0](self.dropout(channels_last_on_cpu(self.stem(images))))]
         for down, level in zip(self.downsampling, list(self.encoder)[1:], strict=True):
             encoded.append(level(down(encoded[-1])))
         decoded: list[Tensor] = []

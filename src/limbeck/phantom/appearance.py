@@ -63,10 +63,10 @@ class Painter:
         self.target = target
         self.protocol = signal.draw(rng)
         self.constants = relaxation.draw(rng, self.protocol.field_tesla)
-        self.dose = float(rng.uniform(0.25, 1.1))
-        self.uneven_dose = float(rng.uniform(0.15, 0.5))
+        self.dose = float(np.exp(rng.uniform(np.log(0.13), np.log(0.65))))
+        self.uneven_dose = float(rng.uniform(0.2, 0.7))
         self.leak = float(rng.uniform(0.0, 0.12))
-        self.vessel_dose, self.dura_dose, self.choroid_dose = rng.uniform((0.6, 0.2, 0.15), (3.5, 1.5, 1.0))
+        self.vessel_dose, self.dura_dose, self.choroid_dose = rng.uniform((1.0, 0.2, 0.12), (5.0, 1.5, 0.7))
         self.solid_water = float(rng.uniform(0.0, 0.6 if own.habit == "plain" else 0.3))
         self.solid_grain = float(rng.uniform(0.05, 0.3))
         self.cyst = 1.0 if own.habit == "cystic" else float(rng.choice([0.0, rng.uniform(0, 1)]))
@@ -138,12 +138,15 @@ class Painter:
 
     def _rest(self, image: Field, palette: Palette, modality: Modality, rng: np.random.Generator) -> None:
         """Choroid plexus, vessels, dura, and fluid that escaped the inversion."""
-        flow = rng.uniform(0.3, 1.0) if palette.sequence.kind == "spin" else 1.0
+        # Blood that flows in fresh is brighter than the equations say, blood that flows on is darker.
+        flow = rng.uniform(0.7, 1.7) if modality is Modality.T1CE else rng.uniform(0.4, 1.3)
+        # Without gadolinium the small vessels hardly show.
+        vessel = self.mimics.vessel * np.float32(1.0 if modality is Modality.T1CE else 0.4)
         gain = rng.uniform(0.4, 2.6) if modality is Modality.FLAIR else 1.0
         layers = (
             (self.head.choroid, float(palette.of(Tissue.SOLID, self.choroid_dose)) * rng.uniform(0.7, 1.1)),
             (self.mimics.dura, float(palette.of(Tissue.DURA, self.dura_dose)) * gain),
-            (self.mimics.vessel, float(palette.of(Tissue.VESSEL, self.vessel_dose)) * flow),
+            (vessel, float(palette.of(Tissue.VESSEL, self.vessel_dose)) * flow),
         )
         for share, level in layers:
             image += share * (np.float32(level) - image)

@@ -59,6 +59,8 @@ class Drawing:
     callosum: Field
     sylvian: Field
     sylvian_floor: Field
+    insula: Field
+    insula_floor: Field
     deep: Field
     pallidum: Field
     ventricles: Field
@@ -69,16 +71,16 @@ class Drawing:
 def traits(rng: np.random.Generator) -> Traits:
     """Draw one head's traits; age moves ventricles and sulci together."""
     age = rng.uniform(-1, 1)
-    size = rng.normal(1.0, 0.035, 3).clip(0.92, 1.06)
+    size = rng.normal(0.975, 0.035, 3).clip(0.89, 1.05)
     tilt, shift = rng.normal(0, 3.0, 3), rng.normal(0, 1.5, 3)
     return Traits(
         size=(float(size[0]), float(size[1]), float(size[2])),
         tilt=(float(tilt[0]), float(tilt[1]), float(tilt[2])),
         shift=(float(shift[0]), float(shift[1]), float(shift[2])),
-        ventricles=float(np.exp(0.3 * age + rng.normal(0, 0.25))),
-        atrophy=float(np.clip(0.55 + 0.4 * age + rng.normal(0, 0.2), 0.1, 1.4)),
-        cortex=float(rng.uniform(2.3, 3.3)),
-        wavelength=float(rng.uniform(19, 27)),
+        ventricles=float(np.exp(0.1 + 0.35 * age + rng.normal(0, 0.28))),
+        atrophy=float(np.clip(0.65 + 0.45 * age + rng.normal(0, 0.2), 0.15, 1.6)),
+        cortex=float(rng.uniform(2.4, 3.5)),
+        wavelength=float(rng.uniform(16, 23)),
         margin=float(rng.uniform(0.2, 3.0)),
     )
 
@@ -96,8 +98,8 @@ def place(rng: np.random.Generator, own: Traits, lattice: Lattice) -> Points:
     return warped[0], warped[1], warped[2]
 
 
-def lobes(at: Points) -> tuple[Field, Field, Field, Field, Field]:
-    """Signed distances of brain (all of it, filled), cerebrum, cerebellum, brain stem and temporal lobes."""
+def lobes(at: Points) -> tuple[Field, Field, Field, Field]:
+    """Signed distances of brain (all of it, filled), cerebrum, cerebellum and brain stem."""
     side = np.abs(at[0])
     folded: Points = (side, at[1], at[2])
     upper = ellipsoid(at, (0, 0, 0), (68.5, 87, 64.5))
@@ -107,10 +109,10 @@ def lobes(at: Points) -> tuple[Field, Field, Field, Field, Field]:
     cerebellum = ellipsoid(folded, (17, 49, -40), (37, 33, 25.5))
     stem = tube(at, [(0, 8, -6), (0, 10, -30), (0, 24, -52), (0, 34, -80)], [13, 15, 11.5, 8.5])
     whole = joined(upper, temporal, 10)
-    cistern = ellipsoid(at, (0, 8, -26), (25, 27, 17))
+    cistern = joined(ellipsoid(at, (0, 13, -21), (19, 19, 15)), ellipsoid(at, (0, -11, -21), (14, 11, 9)), 4)
     cerebrum = common(common(whole, 1.8 - cerebellum, 3), -cistern, 3)
     brain = joined(joined(whole, cerebellum, 8), stem, 6)
-    return brain, cerebrum, cerebellum, stem, temporal
+    return brain, cerebrum, cerebellum, stem
 
 
 def ventricles(at: Points, width: float) -> Field:
@@ -134,14 +136,14 @@ def ventricles(at: Points, width: float) -> Field:
 
 def drawing(rng: np.random.Generator, own: Traits, at: Points) -> Drawing:
     """All shapes of a head at the standard coordinates `at` of the draft lattice."""
-    brain, cerebrum, cerebellum, stem, temporal = lobes(at)
+    brain, cerebrum, cerebellum, stem = lobes(at)
     folded: Points = (np.abs(at[0]), at[1], at[2])
     depth = -cerebrum
     sulcus = _sulci(rng, own, at)
-    inner = ellipsoid(at, (0, 6, -10), (31, 38, 25))
-    floor = np.maximum(depth - (13 + 3.5 * noise(rng, 16.0, DRAFT)), -inner)
+    inner = ellipsoid(at, (0, 4, -8), (29, 36, 25)) + 4 * noise(rng, 12.0, DRAFT)
+    floor = np.maximum(depth - (18 + 5 * noise(rng, 14.0, DRAFT)), -inner)
     arch = ellipsoid((np.zeros_like(at[0]), at[1], at[2]), (0, 3, -3), (1000, 43, 25))
-    insula = np.maximum(30 + 2 * noise(rng, 15.0, DRAFT) - folded[0], np.abs(at[1] + 8) - 34)
+    rise = at[2] + 4 - 0.22 * at[1] + 4 * noise(rng, 18.0, DRAFT)
     deep = joined(
         ellipsoid(folded, (10.5, 10, 3), (9, 15, 9)),
         joined(ellipsoid(folded, (25, -6, 1), (7, 19, 10)), ellipsoid(folded, (15, -20, 11), (5, 13, 8))),
@@ -149,8 +151,8 @@ def drawing(rng: np.random.Generator, own: Traits, at: Points) -> Drawing:
     hippocampus = ellipsoid(folded, (28, 14, -20), (7, 20, 6))
     deep = joined(deep, hippocampus) + 0.8 * noise(rng, 10.0, DRAFT)
     choroid = joined(
-        tube(folded, [(20, 27, 10), (23, 37, 3), (27, 30, -6)], [2.2, 3.0, 1.8]),
-        tube(folded, [(3, -6, 9), (5, 12, 12), (14, 24, 12)], [1.2, 1.3, 1.8]),
+        tube(folded, [(20, 27, 10), (23, 37, 3), (27, 30, -6)], [1.4, 2.1, 1.2]),
+        tube(folded, [(3, -6, 9), (5, 12, 12), (14, 24, 12)], [1.0, 1.1, 1.2]),
     )
     folia = 0.75 * at[2] + 0.5 * at[1] + 2.5 * noise(rng, 14.0, DRAFT)
     return Drawing(
@@ -162,8 +164,10 @@ def drawing(rng: np.random.Generator, own: Traits, at: Points) -> Drawing:
         sulcus_floor=np.asarray(floor, dtype=np.float32),
         midline=at[0],
         callosum=arch,
-        sylvian=temporal,
-        sylvian_floor=np.asarray(insula, dtype=np.float32),
+        sylvian=rise,
+        sylvian_floor=np.maximum(33 - folded[0], np.abs(at[1] + 6) - 36),
+        insula=folded[0] - 34 + 3 * noise(rng, 16.0, DRAFT),
+        insula_floor=np.maximum(np.abs(rise) - 12, np.abs(at[1] + 5) - 25),
         deep=np.asarray(deep, dtype=np.float32),
         pallidum=ellipsoid(folded, (19, -3, 0), (4.5, 10, 7)),
         ventricles=ventricles(at, own.ventricles),
@@ -178,8 +182,8 @@ def _sulci(rng: np.random.Generator, own: Traits, at: Points) -> Field:
     middle = (np.clip(at[0], -18, 18), np.clip(at[1], -30, 32), np.clip(at[2], -6, 6))
     ray = [at[a] - middle[a] for a in range(3)]
     length = np.sqrt(sum(r * r for r in ray)) + np.float32(1e-3)
-    # Along the ray the pattern moves a third as fast as in space: sheets bend a little on their way down.
-    reach = np.float32(48) + (length - 48) * np.float32(0.35)
+    # Along the ray the pattern moves a half as fast as in space: sheets bend a little on their way down.
+    reach = np.float32(48) + (length - 48) * np.float32(0.5)
     index = [
         (middle[a] + ray[a] / length * reach - np.float32(DRAFT.first[a])) / np.float32(DRAFT.spacing) for a in range(3)
     ]
@@ -249,16 +253,17 @@ def tissues(drawn: Drawing, own: Traits, target: Lattice, squeeze: Field | None 
     here = {name: move(getattr(drawn, name), DRAFT, target) for name in drawn.__dataclass_fields__}
     width = max(1.3, target.spacing)
     depth = -here["cerebrum"]
-    gape = np.float32(own.atrophy) * np.clip(1.3 - depth / 14, 0.25, 1.3)
+    gape = np.float32(own.atrophy) * np.clip(1.9 - depth / 7, 0.3, 1.9)
     if squeeze is not None:
         gape = gape * (1 - move(squeeze, DRAFT, target, "linear"))
     sulci = np.maximum(np.abs(here["sulcus"]) - gape, here["sulcus_floor"])
     falx = np.maximum(np.abs(here["midline"]) - (0.4 + 0.7 * gape), -here["callosum"])
     sylvian = np.maximum(np.abs(here["sylvian"]) - (0.3 + 1.3 * gape), here["sylvian_floor"])
-    cleft = np.minimum(np.minimum(sulci, falx), np.minimum(sylvian, depth))
+    insula = np.maximum(np.abs(here["insula"]) - (0.3 + 1.0 * gape), here["insula_floor"])
+    cleft = np.minimum(np.minimum(sulci, falx), np.minimum(np.minimum(sylvian, insula), depth))
     folium = np.float32(5.0 / np.pi) * np.abs(np.sin(here["folia"] * np.float32(np.pi / 5.0)))
     cerebellum_depth = -here["cerebellum"]
-    split = np.maximum(0.9 * folium - 0.35 * gape - 0.1, cerebellum_depth - 9)
+    split = np.maximum(0.9 * folium - 0.4 * gape - 0.1, cerebellum_depth - 13)
     cerebellar_cleft = np.minimum(split, cerebellum_depth)
 
     inside_cerebrum = soft(here["cerebrum"], width)
@@ -268,7 +273,7 @@ def tissues(drawn: Drawing, own: Traits, target: Lattice, squeeze: Field | None 
     open_cleft = soft(cleft, width) * inside_cerebrum + soft(cerebellar_cleft, width) * inside_cerebellum
     tissue = (inside_cerebrum + inside_cerebellum + inside_stem - open_cleft).clip(0, 1) * (1 - ventricle)
     ribbon = soft(cleft - np.float32(own.cortex), width) * inside_cerebrum
-    leaves = soft(cerebellar_cleft - 1.6, 1.6) * inside_cerebellum + 0.25 * inside_cerebellum
+    leaves = soft(cerebellar_cleft - 1.7, 2.0) * inside_cerebellum + 0.4 * inside_cerebellum
     nuclei = soft(here["deep"], 2.0) * (1 - 0.5 * soft(here["pallidum"], 2.0))
     deep = tissue * np.maximum(nuclei * inside_cerebrum, 0.4 * inside_stem)
     grey = (tissue - deep) * np.clip(ribbon + leaves, 0, 1)

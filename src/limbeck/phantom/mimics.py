@@ -41,6 +41,9 @@ def draw(rng: np.random.Generator, head: Head, target: Lattice, age_width: float
     patches = noise(rng, 12.0, target)
     low = np.clip(-target.coordinates()[2] / 40, 0, 1)
     glare = soft(1.6 - patches - 0.8 * low, 1.0) * np.float32(rng.uniform(0, 0.6)) * head.fluid
+    # Near air, at the base and the poles, the field is uneven and brain itself is too bright.
+    base = soft(2.6 - patches - 1.3 * low, 1.2) * np.clip(1 + head.rim / 14, 0, 1)
+    glare = glare + np.float32(rng.choice([0.0, rng.uniform(0.2, 1.2)])) * base
     return Mimics(water, vessel, dura, np.asarray(glare, dtype=np.float32))
 
 
@@ -65,13 +68,13 @@ def _vessels(rng: np.random.Generator, head: Head, target: Lattice) -> Field:
     """Share of vessels: veins in the sulci, sinuses, deep veins and the arteries of the base."""
     at: Points = target.coordinates()
     crossing = noise(rng, 9.0, target) * 9.0
-    bore = np.float32(rng.uniform(0.5, 1.4)) * np.clip(1 + 0.5 * noise(rng, 12.0, target), 0, 2)
+    bore = np.float32(rng.uniform(0.4, 1.5)) * np.clip(1 + 0.5 * noise(rng, 12.0, target), 0, 2)
     in_sulcus = np.sqrt(np.abs(head.sulcus) ** 2 + crossing**2) - bore
     shallow = head.surface + 14
-    veins = np.maximum(in_sulcus, -shallow)
+    veins = np.maximum(np.maximum(in_sulcus, -shallow), head.cleft - 1)
     over = noise(rng, 7.0, target) * 7.0
     bridging = np.sqrt(np.clip(head.surface + 0.5, -8, 8) ** 2 + over**2) - bore
-    sinus_bore = float(rng.uniform(1.5, 4.5))
+    sinus_bore = float(rng.uniform(2.0, 6.0))
     top = np.maximum(np.abs(head.midline) + np.abs(head.surface) - sinus_bore, -at[2] - 10)
     folded: Points = (np.abs(at[0]), at[1], at[2])
     transverse = tube(

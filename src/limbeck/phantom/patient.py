@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.anatomy import Label, Modality
 from limbeck.phantom import acquisition, head, mimics, tumour
 from limbeck.phantom.appearance import Painter
-from limbeck.phantom.field import Field, Lattice, Mask
+from limbeck.phantom.field import Field, Lattice, Mask, blur_matrix, separable
 from limbeck.phantom.head import DRAFT, Head
 from limbeck.phantom.tumour import Tumour
 
@@ -58,7 +58,7 @@ def make(seed: int, index: int, spacing_mm: float = 1.0) -> Patient:
     lookalikes = mimics.draw(streams[0], anatomy, target, traits.ventricles)
     painter = Painter(streams[2], own, (anatomy, lesion, lookalikes), target)
     mask = acquisition.stripped(streams[3], anatomy, traits.margin, target)
-    labels = _labels(own.water, anatomy, lesion, mask)
+    labels = _labels(own.water, spacing_mm, anatomy, lesion, mask)
     images = {}
     for modality in Modality:
         faults = acquisition.draw(streams[3], modality)
@@ -81,13 +81,18 @@ def grid(spacing_mm: float) -> tuple[tuple[int, int, int], tuple[int, int, int],
     return (shape[0], shape[1], shape[2]), (corner[0], corner[1], corner[2]), box
 
 
-def _labels(water: float, anatomy: Head, lesion: Tumour, mask: Mask) -> np.ndarray:
+def _labels(water: float, spacing_mm: float, anatomy: Head, lesion: Tumour, mask: Mask) -> np.ndarray:
     """Codes by what can be seen: gadolinium, else core, else a clear rise of water."""
+    # Readers draw smooth borders: what is thinner than a mm or two they neither see nor leave out.
+    smooth = [blur_matrix(n, 1.0 / spacing_mm) for n in mask.shape]
+    rise = separable(lesion.water, (smooth[0], smooth[1], smooth[2]))
+    dry = separable(anatomy.fluid, (smooth[0], smooth[1], smooth[2])) < 0.5
+    visible = (rise > 0.36 * water) & dry
     labels = np.zeros(mask.shape, np.uint8)
-    labels[(lesion.water > 0.4 * water) & (anatomy.fluid < 0.5)] = Label.OEDEMA
+    labels[visible] = Label.OEDEMA
     core = lesion.core > 0.5
     labels[core] = Label.NECROTIC_CORE
-    labels[core & (lesion.enhancing > 0.5)] = Label.ENHANCING
+    labels[core & (lesion.enhancing > 0.4)] = Label.ENHANCING
     labels[~mask] = Label.BACKGROUND
     return labels
 

@@ -53,12 +53,12 @@ class Relaxation:
 # T1 at 1.5 T, T1 at 3 T, T2 at 1.5 T, T2 at 3 T, proton density, spread between patients (sd of the log).
 _TABLE: dict[Tissue, tuple[float, float, float, float, float, float]] = {
     Tissue.WHITE: (650, 850, 74, 70, 0.70, 0.05),
-    Tissue.GREY: (1150, 1500, 95, 96, 0.82, 0.05),
+    Tissue.GREY: (1150, 1500, 92, 90, 0.82, 0.05),
     Tissue.DEEP: (980, 1280, 84, 80, 0.78, 0.06),
-    Tissue.FLUID: (4000, 4200, 1000, 900, 1.00, 0.05),
+    Tissue.FLUID: (4000, 4200, 1000, 900, 1.00, 0.02),
     Tissue.OEDEMA_WATER: (2000, 2400, 330, 300, 0.96, 0.15),
     Tissue.SOLID: (1350, 1650, 135, 130, 0.86, 0.14),
-    Tissue.NECROSIS: (1900, 2200, 200, 190, 0.92, 0.22),
+    Tissue.NECROSIS: (1900, 2200, 200, 190, 0.92, 0.18),
     Tissue.CYST: (2700, 3000, 550, 500, 0.98, 0.20),
     Tissue.BLOOD_PRODUCT: (480, 560, 60, 50, 0.80, 0.20),
     Tissue.CALCIUM: (1100, 1300, 40, 35, 0.35, 0.15),

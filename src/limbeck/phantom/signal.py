@@ -59,8 +59,11 @@ def draw(rng: np.random.Generator) -> Protocol:
     if rng.random() < 0.6:
         after = _t1_weighted(rng, str(rng.choice(["spin", "mprage", "spoiled"], p=[0.3, 0.45, 0.25])))
     t2 = Sequence("spin", rng.uniform(2800, 6500), rng.uniform(78, 120))
-    null = (2150.0 if field < 2 else 2400.0) * rng.uniform(0.93, 1.08)
-    flair = Sequence("inversion", rng.uniform(8000, 11000), rng.uniform(85, 150), null)
+    repetition, echo = rng.uniform(7500, 11000), rng.uniform(85, 145)
+    # The inversion time at which cerebrospinal fluid passes through zero, met more or less well.
+    fluid_t1 = 4000.0 if field < 2 else 4200.0
+    null = fluid_t1 * np.log(2 / (1 + np.exp(-(repetition - 2 * echo) / fluid_t1)))
+    flair = Sequence("inversion", repetition, echo, null * rng.uniform(0.965, 1.035))
     by_name = {Modality.FLAIR: flair, Modality.T1: plain, Modality.T1CE: after, Modality.T2: t2}
     r1 = rng.uniform(3.0, 5.0)
     return Protocol(field, by_name, (r1, r1 * rng.uniform(1.1, 1.4)))

@@ -32,6 +32,7 @@ class Plan:
         rim_mm: mean thickness of the enhancing rim.
         roughness_mm: how far borders stray from smooth ones.
         fade_mm: width over which the oedema fades.
+        border_mm: width over which the core passes into what is around it.
         water: share of fluid in the oedema.
     """
 
@@ -43,6 +44,7 @@ class Plan:
     rim_mm: float
     roughness_mm: float
     fade_mm: float
+    border_mm: float
     water: float
 
     @property
@@ -58,8 +60,8 @@ def plan(rng: np.random.Generator) -> Plan:
         core = float(np.clip(np.exp(rng.normal(np.log(42), 0.75)), 4, 150))
         oedema = core * rng.uniform(0.1, 1.1)
     else:
-        core = float(np.clip(np.exp(rng.normal(np.log(31), 0.85)), 1.5, 140))
-        oedema = float(np.clip(np.exp(rng.normal(np.log(50), 0.8)), 3, 170))
+        core = float(np.clip(np.exp(rng.normal(np.log(34), 0.85)), 1.5, 140))
+        oedema = float(np.clip(np.exp(rng.normal(np.log(60), 0.8)), 3, 180))
         if rng.random() < 0.1:
             oedema = core * rng.uniform(0.03, 0.2)
     radius = (core * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
@@ -72,6 +74,7 @@ def plan(rng: np.random.Generator) -> Plan:
         rim_mm=float(np.clip(radius * rng.uniform(0.12, 0.5), 1.6, 9.0)),
         roughness_mm=float(rng.uniform(0.6, 2.6)),
         fade_mm=float(rng.uniform(2.0, 9.0)),
+        border_mm=float(rng.uniform(1.5, 8.0) if habit == "plain" else rng.uniform(1.2, 3.5)),
         water=float(rng.uniform(0.32, 0.8)),
     )
 
@@ -138,7 +141,7 @@ def grow(rng: np.random.Generator, own: Plan, head: Head, target: Lattice) -> tu
     """Grow core and oedema in the tissue of `head`, and bring both to the grid `target`."""
     tissue = {name: move(getattr(head, name), target, PLATE, "linear") for name in ("white", "grey", "deep", "fluid")}
     inside = (move(head.rim, target, PLATE, "linear") < 0).astype(np.float32)
-    patch = np.exp(0.45 * noise(rng, 16.0, PLATE))
+    patch = np.exp(np.float32(rng.uniform(0.3, 0.9)) * noise(rng, 13.0, PLATE))
     core_mobility = (tissue["white"] + 0.55 * tissue["deep"] + 0.5 * tissue["grey"] + 0.02 * tissue["fluid"]) * patch
     core_mobility = core_mobility * inside
     start = ball(own.foci[0], 4.5)
@@ -169,7 +172,7 @@ def _detailed(rng: np.random.Generator, own: Plan, core: Front, oedema: Front, h
     coarse, fine = noise(rng, 6.5, target), grain(rng, 2.2, target)
     rough = np.float32(own.roughness_mm) * (coarse + 0.35 * fine)
     ahead = move(core.distance, PLATE, target) + 0.6 * rough
-    share = soft(ahead, 1.6) * (1 - 0.85 * head.fluid)
+    share = soft(ahead, own.border_mm) * (1 - 0.85 * head.fluid)
     necrosis, enhancing = _furnish(rng, own, ahead, target)
     front = move(oedema.distance, PLATE, target) + 1.3 * rough
     ramp = soft(front, own.fade_mm)

@@ -72,7 +72,8 @@ class Job:
 def fabric_for(settings: TrainingSettings) -> Fabric:
     """Fabric on one device in the asked precision."""
     device = pick_device(settings.device)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     precision = "bf16-mixed" if uses_bf16(settings.precision, device) else "32-true"
     return Fabric(accelerator=device.type, devices=1, precision=precision)  # type: ignore[arg-type]
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import UsageError
-from limbeck.networks.blocks import GROUPS, ResidualBlock, Upsampling, channels_last_on_cpu
+from limbeck.networks.blocks import GROUPS, ResidualBlock, Upsampling, channels_last
 
 DEPTHS = (1, 2, 2, 4)  # residual blocks of each encoder level
+VECTOR = 16  # channels that oneDNN convolves at once
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class UNet(nn.Module):
     Attributes:
         stride: every side of a crop must be a multiple of this.
         widths: channels of the encoder's levels, fine to coarse.
+        channels_last: whether features lie with channels last on a CPU; of no consequence but for time.
     """
 
     stride = 8
@@ -65,6 +67,10 @@ class UNet(nn.Module):
         if not 0.0 <= dropout < 1.0:
             raise UsageError(f"dropout {dropout}: expected at least 0 and below 1")
         self.widths = (width, 2 * width, 4 * width, 8 * width)
+        # On a CPU, convolutions in blocks of 16 channels waste half of the work at width 8, and channels last do not:
+        # two crops of 64^3 in bfloat16 take 0.38 s forward and back on one core instead of 0.68 s. At width 16 the
+        # blocks are full, and the copies would cost more than they save (0.82 s instead of 0.77 s).
+        self.channels_last = width % VECTOR != 0
         self.stem = nn.Conv3d(in_channels, width, 3, padding=1)
         self.dropout = nn.Dropout3d(dropout)
         self.downsampling = nn.ModuleList(
@@ -85,8 +91,11 @@ class UNet(nn.Module):
             UsageError: a side is no multiple of the stride.
         """
         self._check(images.shape[2:])
-        # After the first convolution, since the layout of a single channel says nothing.
-        encoded = [self.encoder[0](self.dropout(channels_last_on_cpu(self.stem(images))))]
+        features = self.dropout(self.stem(images))
+        if self.channels_last and features.device.type == "cpu":
+            # After the first convolution, since the layout of a single channel says nothing.
+            features = channels_last(features)
+        encoded = [self.encoder[0](features)]
         for down, level in zip(self.downsampling, list(self.encoder)[1:], strict=True):
             encoded.append(level(down(encoded[-1])))
         decoded: list[Tensor] = []

@@ -79,13 +79,49 @@ def test_taps_are_what_the_layers_made(amp):
     assert all(torch.equal(tap, made) for tap, made in zip(taps, seen, strict=True))
 
 
-def test_block_leaves_its_input_and_its_gradient_is_right():
+LAYOUTS = [torch.contiguous_format, torch.channels_last_3d]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_block_leaves_its_input_and_its_gradient_is_right(layout):
     torch.manual_seed(0)
     block = ResidualBlock(8).double()
-    features = torch.randn(1, 8, 2, 3, 2, dtype=torch.float64, requires_grad=True)
+    features = torch.randn(1, 8, 2, 3, 2, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
     before = features.detach().clone()
     assert torch.autograd.gradcheck(block, (features,))
     assert torch.equal(features, before)
+
+
+def test_a_crop_through_a_transposed_view_is_the_same_crop():
+    """Strides that are neither layout, as of a patch cut from a volume or turned round."""
+    torch.manual_seed(0)
+    block = ResidualBlock(8)
+    features = torch.randn(1, 8, 4, 6, 4).transpose(2, 4)
+    assert torch.allclose(block(features), block(features.contiguous()), atol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [1, 4])
+def test_layout_changes_no_value_and_no_gradient(inputs):
+    """The layout that is quick on a CPU at width 8 against the plain one, in float32, which has both."""
+    torch.manual_seed(0)
+    network = UNet(inputs, 3, 8)
+    images = torch.randn(2, inputs, 8, 16, 8)
+
+    def run():
+        network.zero_grad()
+        output = network(images)
+        (output.logits.square().mean() + sum(tap.mean() for tap in output.encoded + output.decoded)).backward()
+        return output, [parameter.grad.clone() for parameter in network.parameters()]
+
+    quick, quick_gradients = run()
+    network.channels_last = False
+    plain, plain_gradients = run()
+    assert all(tap.is_contiguous(memory_format=torch.channels_last_3d) for tap in quick.encoded + quick.decoded)
+    assert all(tap.is_contiguous() for tap in plain.encoded + plain.decoded)
+    assert torch.allclose(quick.logits, plain.logits, atol=1e-5)
+    assert all(
+        torch.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in zip(quick_gradients, plain_gradients, strict=True)
+    )
 
 
 def test_block_starts_from_its_input():

@@ -73,7 +73,8 @@ def acquire(rng: np.random.Generator, image: Field, faults: Faults, target: Latt
     if slices is not None:
         soft_noise[axis] = slices
     parts = [separable(rng.standard_normal(target.shape, dtype=np.float32), _triple(soft_noise)) for _ in range(2)]
-    level = np.float32(faults.noise / max(float(parts[0].std()), 1e-6))
+    # Thick slices hold more signal, hence less noise.
+    level = np.float32(faults.noise / max(float(parts[0].std()), 1e-6) / max(faults.slice_mm, 1.0) ** 0.3)
     seen = np.sqrt((seen + level * parts[0]) ** 2 + (level * parts[1]) ** 2)
     return np.asarray(np.float32(faults.scale) * np.clip(seen, 0, None) ** np.float32(faults.gamma), dtype=np.float32)
 

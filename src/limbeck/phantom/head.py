@@ -78,7 +78,7 @@ def traits(rng: np.random.Generator) -> Traits:
         tilt=(float(tilt[0]), float(tilt[1]), float(tilt[2])),
         shift=(float(shift[0]), float(shift[1]), float(shift[2])),
         ventricles=float(np.exp(0.1 + 0.35 * age + rng.normal(0, 0.28))),
-        atrophy=float(np.clip(0.65 + 0.45 * age + rng.normal(0, 0.2), 0.15, 1.6)),
+        atrophy=float(np.clip(0.75 + 0.45 * age + rng.normal(0, 0.2), 0.2, 1.6)),
         cortex=float(rng.uniform(2.4, 3.5)),
         wavelength=float(rng.uniform(16, 23)),
         margin=float(rng.uniform(0.2, 3.0)),

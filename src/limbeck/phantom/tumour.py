@@ -145,8 +145,14 @@ def grow(rng: np.random.Generator, own: Plan, head: Head, target: Lattice) -> tu
     core_mobility = (tissue["white"] + 0.55 * tissue["deep"] + 0.5 * tissue["grey"] + 0.02 * tissue["fluid"]) * patch
     core_mobility = core_mobility * inside
     start = ball(own.foci[0], 4.5)
+    # Several seeds side by side make lobes; without them every tumour would tend to a ball.
+    for _ in range(int(rng.integers(0, 4))):
+        step = rng.normal(0, 0.5, 3) * own.radius_mm
+        beside = (own.foci[0][0] + step[0], own.foci[0][1] + step[1], own.foci[0][2] + step[2])
+        start = np.maximum(start, ball(beside, float(rng.uniform(2.5, 4.5))))
     for other in own.foci[1:]:
         start = np.maximum(start, np.float32(rng.choice([0.3, 1.0])) * ball(other, 4.5))
+    start = start * (core_mobility > 0.1)
     core = spread(start, (core_mobility, core_mobility, core_mobility), own.core_ml)
     fluid_mobility = tissue["white"] + 0.25 * tissue["deep"] + 0.06 * tissue["grey"] + 0.2 * (core.distance < 0)
     fluid_mobility = fluid_mobility * inside * np.exp(0.55 * noise(rng, 14.0, PLATE))

@@ -157,16 +157,12 @@ def import_cohort(
     jobs = [_Job(case, out, spacing_mm, scheme) for case in sorted(cases, key=lambda case: case.id)]
     problems: dict[str, str] = {}
     for done, (case_id, problem) in enumerate(_outcomes(jobs, workers), start=1):
-        if problem:
-            problems[case_id] = problem
+        problems.update({case_id: problem} if problem else {})
         if progress is not None:
             progress(done, len(jobs))
     if problems and (not skip_bad or len(problems) == len(jobs)):
-        lines = [line for case_id in sorted(problems) for line in problems[case_id].split("\n")]
-        raise DataError(
-            f"{source}: {len(lines)} problems in {len(problems)} of {len(jobs)} cases, nothing imported:\n"
-            + "\n".join(lines)
-        )
+        lines = "\n".join(problems[case_id] for case_id in sorted(problems))
+        raise DataError(f"{source}: nothing imported, problems in {len(problems)} of {len(jobs)} cases:\n{lines}")
     entries = [_settle(job) for job in jobs if job.case.id not in problems]
     manifest = {
         "version": VERSION,

@@ -70,7 +70,8 @@ def decathlon(tmp_path):
     save(folder / "imagesTr" / "BRATS_001.nii.gz", stacked, affine)
     save(folder / "labelsTr" / "BRATS_001.nii.gz", np.array([0, 2, 1, 3], np.uint8)[labels], affine)
     content = {
-        "modality": {"0": "T2w", "1": "FLAIR", "2": "T1gd", "3": "T1w"},
+        # The keys count, not where they stand.
+        "modality": {"3": "T1w", "0": "T2w", "2": "T1gd", "1": "FLAIR"},
         "labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"},
         "training": [{"image": "./imagesTr/BRATS_001.nii.gz", "label": "./labelsTr/BRATS_001.nii.gz"}],
         "test": [],

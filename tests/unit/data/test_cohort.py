@@ -129,7 +129,7 @@ def break_three(brats):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_all_problems_at_once_and_nothing_half_written(brats, tmp_path, workers):
     break_three(brats)
-    with pytest.raises(DataError, match="4 problems in 3 of 5 cases, nothing imported") as caught:
+    with pytest.raises(DataError, match="nothing imported, problems in 3 of 5 cases") as caught:
         run(brats, tmp_path / "cohort", workers=workers)
     lines = str(caught.value).split("\n")[1:]
     assert ["P0_1_flair" in lines[0], "P0_1_t1" in lines[1], "P1_1_seg" in lines[2], "P2_1_seg" in lines[3]] == [
@@ -256,3 +256,13 @@ def test_an_array_of_another_kind_is_refused(brats, tmp_path):
     np.save(case.folder / "t1.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="damaged"):
         case.images(Modality.T1)
+
+
+def test_labels_outside_the_head_are_not_cropped_away(tmp_path, phantoms):
+    images, labels = phantoms.head(shape=(72, 70, 68))
+    labels = np.minimum(labels, 2)
+    labels[0, 0, 0] = 2
+    phantoms.save(tmp_path / "data" / "a" / "a_t1.nii.gz", images[1])
+    phantoms.save(tmp_path / "data" / "a" / "a_seg.nii.gz", labels)
+    (case,) = run(tmp_path / "data", tmp_path / "cohort").cases
+    assert (case.labels() > 0).sum() == (labels > 0).sum()

@@ -104,3 +104,11 @@ def test_arrays_are_checked_like_files(scans):
     for images, spacing in (({}, 1.0), (scans, 0.0), (scans, float("nan"))):
         with pytest.raises(UsageError):
             prepare(images, spacing)
+
+
+@pytest.mark.parametrize("spacing", [0.7, 1.6, 2.0, 3.0])
+def test_the_brain_keeps_its_volume(scans, spacing):
+    prepared = prepare({Modality.T1: scans[Modality.T1]}, spacing)
+    before = (scans[Modality.T1][0] != 0).sum()
+    after = (prepared.images[Modality.T1] != 0).sum() * np.prod(prepared.geometry.voxel_mm)
+    assert abs(after / before - 1) < 0.08

@@ -220,3 +220,16 @@ def test_grids_differ_in_words():
 def test_the_grid_alone(image):
     assert read_grid(Source(image)).orientation == "LPS"
     assert read_grid(Source(image)).spacing_mm == (1.0, 1.0, 1.0)
+
+
+def test_codes_beyond_a_byte_do_not_wrap_around(tmp_path, phantoms):
+    for value in (256, -256, 260):
+        labels = phantoms.head()[1].astype(np.int16)
+        labels[labels == 3] = 4
+        labels[0, 0, 0] = value
+        assert f"unknown label {value}" in fails(phantoms.save(tmp_path / "seg.nii.gz", labels), labels=True)
+
+
+def test_more_voxels_than_any_scan_has(image, monkeypatch):
+    monkeypatch.setattr("limbeck.data.volume.MAX_VOXELS", 13439)
+    assert "24 x 28 x 20 voxels: expected at most 13439" in fails(image)

@@ -66,10 +66,10 @@ class Painter:
         self.dose = float(np.exp(rng.uniform(np.log(0.13), np.log(0.65))))
         self.uneven_dose = float(rng.uniform(0.2, 0.7))
         self.leak = float(rng.uniform(0.0, 0.12))
-        self.vessel_dose, self.dura_dose, self.choroid_dose = rng.uniform((1.0, 0.2, 0.12), (5.0, 1.5, 0.7))
+        self.vessel_dose, self.dura_dose, self.choroid_dose = rng.uniform((1.0, 0.2, 0.2), (5.0, 1.6, 1.2))
         self.solid_water = float(rng.uniform(0.0, 0.6 if own.habit == "plain" else 0.3))
         self.solid_grain = float(rng.uniform(0.05, 0.3))
-        self.cyst = 1.0 if own.habit == "cystic" else float(rng.choice([0.0, rng.uniform(0, 1)]))
+        self.cyst = 1.0 if own.habit == "cystic" else float(rng.choice([0.0, rng.uniform(0, 1)], p=[0.65, 0.35]))
         specks = grain(rng, 3.0, target)
         self.blood = specks - 0.6 * self.tumour.grain > rng.uniform(2.0, 3.0) if rng.random() < 0.25 else None
         self.chalk = specks + 0.6 * self.tumour.grain < -rng.uniform(2.2, 3.0) if rng.random() < 0.1 else None

@@ -17,6 +17,9 @@ from scipy import ndimage
 from limbeck.phantom.field import Field, Lattice, banded, move, noise, sheet_distance, soft
 from limbeck.phantom.shapes import Points, common, ellipsoid, joined, tube
 
+# Width of one leaf of the cerebellum.
+_FOLIUM_MM = 3.9
+
 DRAFT = Lattice((-74.0, -93.0, -80.0), 2.0, (75, 95, 78))
 
 
@@ -103,13 +106,13 @@ def lobes(at: Points) -> tuple[Field, Field, Field, Field]:
     side = np.abs(at[0])
     folded: Points = (side, at[1], at[2])
     upper = ellipsoid(at, (0, 0, 0), (68.5, 87, 64.5))
-    floor = np.float32(-25) + np.float32(0.10) * at[1] - at[2]
+    floor = np.float32(-20) + np.float32(0.03) * at[1] - at[2]
     upper = common(upper, floor, 10)
     temporal = ellipsoid(folded, (43, -4, -24), (22, 44, 24))
     cerebellum = ellipsoid(folded, (17, 49, -40), (37, 33, 25.5))
-    stem = tube(at, [(0, 8, -6), (0, 10, -30), (0, 24, -52), (0, 34, -80)], [13, 15, 11.5, 8.5])
+    stem = tube(at, [(0, 8, -6), (0, 10, -30), (0, 24, -52), (0, 34, -80)], [14, 14.5, 11.5, 8.5])
     whole = joined(upper, temporal, 10)
-    cistern = joined(ellipsoid(at, (0, 13, -21), (19, 19, 15)), ellipsoid(at, (0, -11, -21), (14, 11, 9)), 4)
+    cistern = joined(ellipsoid(at, (0, 13, -21), (17.5, 18, 14)), ellipsoid(at, (0, -11, -21), (14, 11, 9)), 4)
     cerebrum = common(common(whole, 1.8 - cerebellum, 3), -cistern, 3)
     brain = joined(joined(whole, cerebellum, 8), stem, 6)
     return brain, cerebrum, cerebellum, stem
@@ -159,7 +162,7 @@ def drawing(rng: np.random.Generator, own: Traits, at: Points) -> Drawing:
         brain=brain,
         cerebrum=cerebrum,
         cerebellum=cerebellum,
-        stem=stem,
+        stem=np.asarray(stem + 1.4 * noise(rng, 11.0, DRAFT), dtype=np.float32),
         sulcus=sulcus,
         sulcus_floor=np.asarray(floor, dtype=np.float32),
         midline=at[0],
@@ -261,9 +264,9 @@ def tissues(drawn: Drawing, own: Traits, target: Lattice, squeeze: Field | None 
     sylvian = np.maximum(np.abs(here["sylvian"]) - (0.3 + 1.3 * gape), here["sylvian_floor"])
     insula = np.maximum(np.abs(here["insula"]) - (0.3 + 1.0 * gape), here["insula_floor"])
     cleft = np.minimum(np.minimum(sulci, falx), np.minimum(np.minimum(sylvian, insula), depth))
-    folium = np.float32(5.0 / np.pi) * np.abs(np.sin(here["folia"] * np.float32(np.pi / 5.0)))
+    folium = np.float32(_FOLIUM_MM / np.pi) * np.abs(np.sin(here["folia"] * np.float32(np.pi / _FOLIUM_MM)))
     cerebellum_depth = -here["cerebellum"]
-    split = np.maximum(0.9 * folium - 0.4 * gape - 0.1, cerebellum_depth - 13)
+    split = np.maximum(folium - 0.25 * gape, cerebellum_depth - 13)
     cerebellar_cleft = np.minimum(split, cerebellum_depth)
 
     inside_cerebrum = soft(here["cerebrum"], width)
@@ -273,7 +276,7 @@ def tissues(drawn: Drawing, own: Traits, target: Lattice, squeeze: Field | None 
     open_cleft = soft(cleft, width) * inside_cerebrum + soft(cerebellar_cleft, width) * inside_cerebellum
     tissue = (inside_cerebrum + inside_cerebellum + inside_stem - open_cleft).clip(0, 1) * (1 - ventricle)
     ribbon = soft(cleft - np.float32(own.cortex), width) * inside_cerebrum
-    leaves = soft(cerebellar_cleft - 1.7, 2.0) * inside_cerebellum + 0.4 * inside_cerebellum
+    leaves = soft(cerebellar_cleft - 1.3, 1.6) * inside_cerebellum + 0.4 * inside_cerebellum
     nuclei = soft(here["deep"], 2.0) * (1 - 0.5 * soft(here["pallidum"], 2.0))
     deep = tissue * np.maximum(nuclei * inside_cerebrum, 0.4 * inside_stem)
     grey = (tissue - deep) * np.clip(ribbon + leaves, 0, 1)

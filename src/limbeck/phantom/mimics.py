@@ -90,12 +90,15 @@ def _vessels(rng: np.random.Generator, head: Head, target: Lattice) -> Field:
 
 
 def _dura(rng: np.random.Generator, head: Head, target: Lattice) -> Field:
-    """Share of dura: patches at the border, thicker low down, and a thin falx."""
+    """Share of dura: patches at the border, thicker low down, and the thin falx and tentorium."""
     patches = noise(rng, 16.0, target) + 0.6 * grain(rng, 4.0, target)
     low = np.clip(-target.coordinates()[2] / 30, -1, 1.5)
     thick = np.float32(rng.uniform(0.0, 2.2)) * np.clip(
         patches + 0.4 * low + np.float32(rng.uniform(-0.8, 0.6)), 0, 1.5
     )
     border = soft(-(head.rim + thick), 1.4) * (thick > 0.1)
-    falx = soft(np.abs(head.midline) - 0.3, 1.4) * (head.fluid > 0.2) * np.float32(rng.uniform(0, 0.7))
-    return np.asarray(np.maximum(border, falx), dtype=np.float32)
+    falx = soft(np.abs(head.midline) - 0.3, 1.4) * (head.fluid > 0.2) * np.float32(rng.uniform(0, 1))
+    # The tentorium lies between cerebellum and cerebrum.
+    roof = np.maximum(np.abs(head.cerebellum - 0.9) - 0.4, head.surface - 3)
+    tentorium = soft(roof, 1.4) * np.float32(rng.uniform(0, 1))
+    return np.asarray(np.maximum(border, np.maximum(falx, tentorium)), dtype=np.float32)

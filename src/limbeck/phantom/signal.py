@@ -73,7 +73,7 @@ def _t1_weighted(rng: np.random.Generator, kind: str) -> Sequence:
     if kind == "spin":
         return Sequence("spin", rng.uniform(420, 700), rng.uniform(8, 17))
     if kind == "mprage":
-        return Sequence("mprage", rng.uniform(1700, 2400), rng.uniform(2.2, 4.5), rng.uniform(850, 1100), 9.0)
+        return Sequence("mprage", rng.uniform(1700, 2400), rng.uniform(2.2, 4.5), rng.uniform(880, 1200), 9.0)
     if kind == "inversion":
         return Sequence("mprage", rng.uniform(2000, 2600), rng.uniform(8, 14), rng.uniform(750, 900), 90.0)
     return Sequence("spoiled", rng.uniform(8, 30), rng.uniform(2.5, 6), 0.0, rng.uniform(15, 30))

@@ -179,7 +179,7 @@ def _detailed(rng: np.random.Generator, own: Plan, core: Front, oedema: Front, h
     rough = np.float32(own.roughness_mm) * (coarse + 0.35 * fine)
     ahead = move(core.distance, PLATE, target) + 0.6 * rough
     share = soft(ahead, own.border_mm) * (1 - 0.85 * head.fluid)
-    necrosis, enhancing = _furnish(rng, own, ahead, target)
+    necrosis, enhancing = _furnish(rng, own, ahead, fine, target)
     front = move(oedema.distance, PLATE, target) + 1.3 * rough
     ramp = soft(front, own.fade_mm)
     uneven = np.clip(1 + 0.22 * noise(rng, 8.0, target) + 0.12 * coarse, 0.3, 1.6)
@@ -194,12 +194,12 @@ def _detailed(rng: np.random.Generator, own: Plan, core: Front, oedema: Front, h
     )
 
 
-def _furnish(rng: np.random.Generator, own: Plan, ahead: Field, target: Lattice) -> tuple[Field, Field]:
+def _furnish(rng: np.random.Generator, own: Plan, ahead: Field, fine: Field, target: Lattice) -> tuple[Field, Field]:
     """Shares of necrosis and of enhancement in the core, from the distance to its border and noise."""
     depth = -ahead
     lumps = noise(rng, 9.0, target)
     crumbs = noise(rng, 4.0, target)
-    uneven = np.clip(1 + 0.45 * lumps + 0.25 * crumbs, 0.05, 2.5)
+    uneven = np.clip(1 + 0.45 * lumps + 0.25 * crumbs + np.float32(rng.uniform(0, 0.35)) * fine, 0.05, 2.5)
     rim = np.float32(own.rim_mm) * uneven
     if own.habit == "ring":
         necrosis = soft(rim - depth, 2.0)

@@ -39,8 +39,8 @@ class Faults:
 def draw(rng: np.random.Generator, modality: Modality) -> Faults:
     """Draw one sequence's faults; T1ce is the sharpest of the four, FLAIR the most often thick."""
     thick_share = 0.35 if modality is Modality.T1CE else 0.6
-    thick = float(rng.uniform(2.0, 6.0)) if rng.random() < thick_share else 1.0
-    in_plane = float(rng.uniform(0.3, 0.95))
+    thick = float(rng.uniform(2.0, 5.5)) if rng.random() < thick_share else 1.0
+    in_plane = float(rng.uniform(0.3, 0.85))
     axis = int(rng.choice(3, p=[0.12, 0.08, 0.8]))
     blur = [in_plane, in_plane, in_plane]
     blur[int(rng.integers(3))] *= float(rng.uniform(0.8, 1.4))

@@ -60,8 +60,8 @@ def plan(rng: np.random.Generator) -> Plan:
         core = float(np.clip(np.exp(rng.normal(np.log(42), 0.75)), 4, 150))
         oedema = core * rng.uniform(0.1, 1.1)
     else:
-        core = float(np.clip(np.exp(rng.normal(np.log(34), 0.85)), 1.5, 140))
-        oedema = float(np.clip(np.exp(rng.normal(np.log(60), 0.8)), 3, 180))
+        core = float(np.clip(np.exp(rng.normal(np.log(38), 0.9)), 1.5, 140))
+        oedema = float(np.clip(np.exp(rng.normal(np.log(64), 0.9)), 3, 190))
         if rng.random() < 0.1:
             oedema = core * rng.uniform(0.03, 0.2)
     radius = (core * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
@@ -75,7 +75,7 @@ def plan(rng: np.random.Generator) -> Plan:
         roughness_mm=float(rng.uniform(0.6, 2.6)),
         fade_mm=float(rng.uniform(2.0, 9.0)),
         border_mm=float(rng.uniform(1.5, 8.0) if habit == "plain" else rng.uniform(1.2, 3.5)),
-        water=float(rng.uniform(0.32, 0.8)),
+        water=float(rng.uniform(0.27, 0.8)),
     )
 
 
@@ -84,7 +84,7 @@ def _foci(rng: np.random.Generator, radius: float) -> tuple[Triple, ...]:
     points = rng.uniform((-60, -78, -42), (60, 78, 58), (400, 3))
     at: Points = tuple(points[:, a].astype(np.float32) for a in range(3))  # type: ignore[assignment]
     depth = -lobes(at)[1]
-    good = (depth > 7) & (depth < 42) & (ventricles(at, 1.3) > 4) & (np.abs(at[0]) > 6)
+    good = (depth > 9) & (depth < 45) & (ventricles(at, 1.3) > 4) & (np.abs(at[0]) > 6)
     first = points[int(np.argmax(good))]
     chosen = [first]
     if rng.random() < 0.15:
@@ -155,7 +155,7 @@ def grow(rng: np.random.Generator, own: Plan, head: Head, target: Lattice) -> tu
     start = start * (core_mobility > 0.1)
     core = spread(start, (core_mobility, core_mobility, core_mobility), own.core_ml)
     fluid_mobility = tissue["white"] + 0.25 * tissue["deep"] + 0.06 * tissue["grey"] + 0.2 * (core.distance < 0)
-    fluid_mobility = fluid_mobility * inside * np.exp(0.55 * noise(rng, 14.0, PLATE))
+    fluid_mobility = fluid_mobility * inside * np.exp(np.float32(rng.uniform(0.5, 1.1)) * noise(rng, 12.0, PLATE))
     along = _tracts()
     paths = tuple(np.asarray(fluid_mobility * along[a], dtype=np.float32) for a in range(3))
     oedema = spread(

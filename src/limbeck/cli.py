@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,10 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: always.
         """
+        unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
+        if unknown:
+            near = nearest(unknown[1], self._option_string_actions)
+            raise UsageError(f"unknown option {unknown[1]!r}{near or f' (see {self.prog} --help)'}")
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
@@ -56,8 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except KeyboardInterrupt:
-        print("limbeck: interrupted", file=sys.stderr)
+        print("limbeck: interrupted; what is finished is kept, and the same command goes on", file=sys.stderr)
         return INTERRUPTED + signal.SIGINT
+    except _Terminated:
+        print("limbeck: terminated; what is finished is kept, and the same command goes on", file=sys.stderr)
+        return INTERRUPTED + signal.SIGTERM
     except BrokenPipeError:
         return INTERRUPTED + signal.SIGPIPE
     except Exception as error:
@@ -65,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         foreseen = _foreseen(error)
         if foreseen is None:
-            print(f"limbeck: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+            print(f"limbeck: {type(error).__name__}: {_first_line(error)} (--debug shows where)", file=sys.stderr)
             return 1
         print(f"limbeck: {foreseen}", file=sys.stderr)
         return foreseen.exit_code
@@ -113,16 +121,26 @@ def _foreseen(error: Exception) -> LimbeckError | None:
     """The error as one of ours: memory and disk run out in many places."""
     if isinstance(error, LimbeckError):
         return error
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = _first_line(error)
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return ResourceError(f"out of memory: {text}; use a smaller batch, patch or width")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(f"no space left: {text}")
     if isinstance(error, PermissionError):
         return ResourceError(f"no permission: {text}")
+    if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
+        return UsageError(f"{error.filename2 or error.filename}: {error.strerror}: expected another place to write to")
     return None
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: like KeyboardInterrupt, no failure that anything may catch and survive."""
+
+
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del frame
-    raise SystemExit(INTERRUPTED + number)
+    del number, frame
+    raise _Terminated

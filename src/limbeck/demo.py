@@ -86,6 +86,9 @@ def demonstrate(out: Path, settings: DemoSettings, bar: Bar) -> DemoResult:
         settings: the budget.
         bar: shows each stage.
     """
+    # Before any work, so that a setting that cannot be costs nothing.
+    for label, (method, subset) in _wanted(settings).items():
+        plan(method, subset, out / label if find(method).needs else None, _parts(method, settings))
     cohort = _cohort(out, settings, bar)
     runs = _runs(out / "runs", cohort, settings, bar)
     rows: list[Row] = []
@@ -122,17 +125,21 @@ def _cohort(out: Path, settings: DemoSettings, bar: Bar) -> Cohort:
 def _runs(out: Path, cohort: Cohort, settings: DemoSettings, bar: Bar) -> dict[str, Path]:
     """Teacher, student alone, student distilled: the same network, crops, steps and fold."""
     runs: dict[str, Path] = {}
-    wanted = {
-        "teacher": ("supervised", "all"),
-        "alone": ("supervised", settings.subset),
-        "distilled": ("gkd", settings.subset),
-    }
-    for label, (method, subset) in wanted.items():
+    for label, (method, subset) in _wanted(settings).items():
         teacher = runs["teacher"] if find(method).needs else None
         experiment = plan(method, subset, teacher, _parts(method, settings))
         with bar(f"Train {label} ({subset})", settings.steps) as advance:
             runs[label] = run(experiment, cohort, out, advance)
     return runs
+
+
+def _wanted(settings: DemoSettings) -> dict[str, tuple[str, str]]:
+    """Method and subset of each run, in the order in which they need one another."""
+    return {
+        "teacher": ("supervised", "all"),
+        "alone": ("supervised", settings.subset),
+        "distilled": ("gkd", settings.subset),
+    }
 
 
 def _parts(method: str, settings: DemoSettings) -> dict[str, Any]:

@@ -45,6 +45,16 @@ class PartialError(LimbeckError):
     exit_code = 6
 
 
+def require(holds: bool, name: str, value: object, right: str) -> None:
+    """Refuse a setting out of its range.
+
+    Raises:
+        UsageError: it does not hold; the message names the setting, its value, and what would be right.
+    """
+    if not holds:
+        raise UsageError(f"setting {name} is {value}: expected {right}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of an error line: `; did you mean 'x'?` for the nearest known name, or nothing."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -25,7 +25,7 @@ from limbeck.data.cohort import Cohort, CohortCase
 from limbeck.data.dataset import CropReader, SamplingSettings, batches
 from limbeck.data.splits import Fold, folds
 from limbeck.durable import write_json, write_text
-from limbeck.errors import ModelError, UsageError
+from limbeck.errors import ModelError, UsageError, require
 from limbeck.evaluation.evaluate import evaluate
 from limbeck.evaluation.table import Row
 from limbeck.inference.predictor import Predictor, load
@@ -33,6 +33,7 @@ from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method, NetworkSettings
 from limbeck.methods.precision import pick_device, uses_bf16
 from limbeck.methods.saved import Card
+from limbeck.networks.unet import UNet
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.trainer import Job, TrainingSettings, fabric_for, train
 from limbeck.version import __version__
@@ -53,6 +54,17 @@ class RunSettings:
     fold: int = 0
     folds: int = 5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse folds that are none.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        require(self.folds >= 2, "folds", self.folds, "at least 2")
+        require(0 <= self.fold < self.folds, "fold", self.fold, f"0 to {self.folds - 1}, of {self.folds} folds")
+        # NumPy and torch take no other seeds.
+        require(0 <= self.seed < 2**63, "seed", self.seed, "0 or a whole number above it")
 
 
 @dataclass(frozen=True)
@@ -101,10 +113,10 @@ SECTIONS: Mapping[str, type[Any]] = {
     "sampling": SamplingSettings,
 }
 
-# Where and beside what a run computes is no part of what it computes.
 # What ACN, and so GKD, augments with.
 FLIPS = dataclasses.replace(Augmentation.off(), flip_probability=0.5)
 
+# Where and beside what a run computes is no part of what it computes.
 _NOT_HASHED = ("device", "workers")
 
 
@@ -118,7 +130,8 @@ def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[s
         parts: settings by section, `method_settings` among them.
 
     Raises:
-        UsageError: the method is unknown, or subset or teacher are missing or too many.
+        UsageError: the method is unknown, subset or teacher are missing or too many, or the crop does not suit the
+            network.
     """
     kind = find(method)
     if kind.generalist and subset not in (None, "any"):
@@ -132,7 +145,15 @@ def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[s
         raise UsageError(f"{method} has no teacher: leave --teacher out")
     subsets = Subset.every() if kind.generalist else (Subset.parse(str(subset)),)
     teachers = {role: teacher for role in kind.needs if teacher is not None}
-    return Experiment(method, subsets, teachers=teachers, **parts)
+    experiment = Experiment(method, subsets, teachers=teachers, **parts)
+    sides = experiment.sampling.patch
+    require(
+        all(side % UNet.stride == 0 for side in sides),
+        "patch",
+        sides,
+        f"multiples of the network's stride {UNet.stride}",
+    )
+    return experiment
 
 
 def run(
@@ -151,6 +172,7 @@ def run(
         DataError: no case of the cohort can be used.
         UsageError: a setting is out of range.
     """
+    _check_hardware(experiment)
     fold = held_out(cohort, experiment.run)
     teachers, origins = _teachers(experiment, cohort)
     origin = {**experiment.to_json(), "data": cohort.hash, "teachers": origins}
@@ -199,13 +221,7 @@ def run_name(experiment: Experiment, digest: str) -> str:
 
 
 def held_out(cohort: Cohort, settings: RunSettings) -> Fold:
-    """The cohort's fold, stored with it and never drawn again.
-
-    Raises:
-        UsageError: there is no such fold.
-    """
-    if not 0 <= settings.fold < settings.folds:
-        raise UsageError(f"fold {settings.fold}: expected 0 to {settings.folds - 1} of {settings.folds} folds")
+    """The cohort's fold, stored with it and never drawn again."""
     return folds(cohort, settings.folds)[settings.fold]
 
 
@@ -230,6 +246,8 @@ def evaluate_run(
         ModelError: the run is not finished or damaged.
         UsageError: the run serves none of the subsets.
     """
+    if not folder.is_dir():
+        raise ModelError(f"run folder {folder} does not exist: expected a run folder of limbeck train")
     if not (folder / DONE).is_file():
         raise ModelError(f"{folder} is no finished run: it has no {DONE} file")
     predictor = load(folder, device)
@@ -283,6 +301,9 @@ def _teachers(experiment: Experiment, cohort: Cohort) -> tuple[dict[str, Method[
     origins: dict[str, str] = {}
     for role, folder in experiment.teachers.items():
         predictor = load(folder, "cpu")
+        # A student's name holds its teacher's experiment, which is the same for a teacher that is still learning.
+        if not (folder / DONE).is_file():
+            raise ModelError(f"teacher {folder} is no finished run: it has no {DONE} file; finish its training first")
         card, needed = predictor.card, find(experiment.method).needs[role]
         wrong = {
             f"method {card.method}, expected {needed}": card.method != needed,
@@ -300,6 +321,19 @@ def _teachers(experiment: Experiment, cohort: Cohort) -> tuple[dict[str, Method[
         methods[role] = predictor.method
         origins[role] = str(card.origin.get("experiment", ""))
     return methods, origins
+
+
+def _check_hardware(experiment: Experiment) -> None:
+    """Refuse what this machine would compute wrongly.
+
+    In bfloat16 on a CPU, torch 2.13's gradient of a convolution's weights is memory that nobody has written, wherever
+    the first axis is two voxels long (tests/unit/training/test_bf16_convolution.py shows it). A crop gets there at its
+    coarsest level.
+    """
+    device = pick_device(experiment.training.device)
+    first = experiment.sampling.patch[0]
+    wrong = device.type == "cpu" and first == 2 * UNet.stride and uses_bf16(experiment.training.precision, device)
+    require(not wrong, "patch", experiment.sampling.patch, f"a first side other than {first}, or precision float32")
 
 
 def _digest(origin: Mapping[str, Any]) -> str:

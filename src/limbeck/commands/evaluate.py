@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from limbeck.anatomy import Subset
+from limbeck.commands.arguments import check_file
 from limbeck.commands.bar import bar
+from limbeck.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.experiment import evaluate_run  # noqa: PLC0415
     from limbeck.report.tables import compare, terminal  # noqa: PLC0415
 
+    check_file(arguments.out)
+    names = [folder.resolve().name for folder in arguments.runs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"run {twice[0]} is given twice: expected each run once")
     wanted = None
     if arguments.subsets != "all":
         wanted = tuple(Subset.parse(text) for text in arguments.subsets.split(","))

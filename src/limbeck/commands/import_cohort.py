@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from limbeck.commands.arguments import at_least, check_folder
 from limbeck.commands.bar import bar
 
 
@@ -15,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layout", default="auto", help="auto, brats or msd")
     parser.add_argument("--labels", default="auto", help="label codes: auto, brats2018, brats2023, brats2024 or msd")
     parser.add_argument("--spacing", type=float, default=1.0, help="voxel size in mm that networks will work in")
-    parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=at_least(1), default=None, help="processes (default: one a core)")
     parser.add_argument("--skip-bad", action="store_true", help="leave unusable cases out instead of stopping")
 
 
@@ -24,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.data.cohort import import_cohort  # noqa: PLC0415 - torch
     from limbeck.data.importers import detect_layout  # noqa: PLC0415
 
+    check_folder(arguments.out)
     importer, explanation = detect_layout(arguments.source, arguments.layout)
     cases = importer.find(arguments.source)
     scheme = importer.scheme(arguments.source) if arguments.labels == "auto" else arguments.labels

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limbeck.anatomy import LABEL_SCHEMES, Modality
+from limbeck.commands.arguments import Once, check_file, check_folder
 from limbeck.commands.bar import bar
-from limbeck.errors import LimbeckError, PartialError, UsageError
+from limbeck.errors import LimbeckError, PartialError, ResourceError, UsageError
 
 if TYPE_CHECKING:
     from limbeck.inference.predictor import Predictor, Segmentation
@@ -18,9 +19,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="run folder of limbeck train")
     for modality in Modality:
-        parser.add_argument(f"--{modality.role}", type=Path, metavar="FILE", help=f"the {modality.role} scan")
-    parser.add_argument("--case", type=Path, metavar="DIR", help="folder of one patient, in a known layout")
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="folder of patients, in a known layout")
+        help_text = f"the {modality.role} scan"
+        parser.add_argument(f"--{modality.role}", type=Path, action=Once, metavar="FILE", help=help_text)
+    parser.add_argument("--case", type=Path, action=Once, metavar="DIR", help="one patient's folder, in a known layout")
+    parser.add_argument("--folder", type=Path, action=Once, metavar="DIR", help="folder of patients, in a known layout")
     parser.add_argument("-o", "--out", type=Path, required=True, help="mask to write, or a folder with --folder")
     parser.add_argument("--labels", default="brats2018", choices=sorted(LABEL_SCHEMES), help="codes to write")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -33,10 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     ways = [way for way in (scans, arguments.case, arguments.folder) if way]
     if len(ways) != 1:
         raise UsageError("give the patient in one way: --t1ce FILE (and other sequences), --case DIR or --folder DIR")
-    if not arguments.folder:
-        _refuse_existing(arguments.out, arguments.overwrite)
-        if not arguments.out.name.endswith((".nii", ".nii.gz")):
-            raise UsageError(f"output {arguments.out}: expected a name that ends in .nii or .nii.gz")
+    _check_out(arguments, scans)
 
     from limbeck.inference.predictor import load  # noqa: PLC0415 - torch
 
@@ -61,6 +60,8 @@ def _folder(predictor: Predictor, arguments: argparse.Namespace) -> int:
             try:
                 _refuse_existing(target, arguments.overwrite)
                 _write(target, predictor.segment(scans), predictor, arguments.labels)
+            except ResourceError:
+                raise
             except LimbeckError as error:
                 failures.append(f"{name}: {error}")
             advance(done)
@@ -97,10 +98,30 @@ def _write(target: Path, result: Segmentation, predictor: Predictor, scheme: str
         "volumes_ml": {region: round(volume, 3) for region, volume in result.volumes_ml().items()},
         "note": "research software, not for clinical use",
     }
-    stem = target.name.removesuffix(".gz").removesuffix(".nii")
-    write_json(target.with_name(f"{stem}.json"), facts)
+    write_json(_beside(target), facts)
+
+
+def _check_out(arguments: argparse.Namespace, scans: dict[str, Path]) -> None:
+    """Refuse an output that cannot be written or would replace something, before the model is read."""
+    out: Path = arguments.out
+    if arguments.folder:
+        check_folder(out)
+        return
+    if not out.name.endswith((".nii", ".nii.gz")):
+        raise UsageError(f"output {out}: expected a name that ends in .nii or .nii.gz")
+    check_file(out)
+    for role, scan in scans.items():
+        if out.resolve() == scan.resolve():
+            raise UsageError(f"output {out} is the {role} scan itself: expected another name")
+    _refuse_existing(out, arguments.overwrite)
+
+
+def _beside(target: Path) -> Path:
+    """The JSON file beside a mask."""
+    return target.with_name(target.name.removesuffix(".gz").removesuffix(".nii") + ".json")
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists: give --overwrite to replace it")
+    for path in (target, _beside(target)):
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists: give --overwrite to replace it")

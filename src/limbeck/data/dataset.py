@@ -18,7 +18,7 @@ from limbeck.anatomy import Modality, Subset
 from limbeck.batch import Batch, View
 from limbeck.data.augment import Augmentation, apply, draw
 from limbeck.data.cohort import CohortCase
-from limbeck.errors import DataError
+from limbeck.errors import DataError, require
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,17 @@ class SamplingSettings:
     foreground: float = 0.5
     augment: bool = True
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse batches that hold nothing.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        require(len(self.patch) == 3 and min(self.patch) >= 1, "patch", self.patch, "three sizes of at least 1")
+        require(self.batch >= 1, "batch", self.batch, "at least 1")
+        require(0 <= self.foreground <= 1, "foreground", self.foreground, "a share from 0 to 1")
+        require(self.workers >= 0, "workers", self.workers, "0 or a number of processes")
 
 
 @dataclass(frozen=True)

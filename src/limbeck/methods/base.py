@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from limbeck.anatomy import Subset
 from limbeck.batch import Batch, View
+from limbeck.errors import require
 from limbeck.target import Target
 
 # Group of parameters -> term -> weighted scalar. Groups that are yielded together descend together.
@@ -48,6 +49,15 @@ class NetworkSettings:
 
     width: int = 16
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse networks that cannot be built.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        require(self.width >= 8 and self.width % 8 == 0, "width", self.width, "a multiple of 8, for example 16")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from limbeck.anatomy import Region
 from limbeck.batch import Batch, View
+from limbeck.errors import require
 from limbeck.losses import cascade_region_attention, cross_entropy_dice, resize_masks, soft_label_divergence
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
 from limbeck.networks.unet import UNet
@@ -59,6 +60,17 @@ class GKDSettings(NetworkSettings):
     temperature: float = 4.0
     t2_scale: bool = True
     mask_resize: Literal["nearest", "maxpool"] = "nearest"
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that divides by nothing, and weights that unlearn.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        super().__post_init__()
+        require(self.temperature > 0, "temperature", self.temperature, "a number above 0")
+        for name in ("segmentation_weight", "soft_label_weight", "region_attention_weight"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or a number above it")
 
 
 class GKD(Method[GKDSettings]):

@@ -198,7 +198,10 @@ def _settings(card: Card) -> Any:
     known = {item.name for item in dataclasses.fields(kind)}
     if unknown := sorted(card.settings.keys() - known):
         raise ModelError(f"checkpoint has settings that {card.method} does not know: {', '.join(unknown)}")
-    return kind(**card.settings)
+    try:
+        return kind(**card.settings)
+    except (LimbeckError, TypeError) as error:
+        raise ModelError(f"checkpoint has settings that {card.method} cannot have: {error}") from error
 
 
 def _verify(folder: Path, card: Card) -> None:

@@ -11,7 +11,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from limbeck.errors import UsageError
+from limbeck.errors import UsageError, require
 from limbeck.methods.base import Method
 
 
@@ -34,6 +34,17 @@ class OptimiserSettings:
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     warmup: int = 0
     clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot move weights, before anything is read.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "a number above 0")
+        require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 or a number above it")
+        require(self.warmup >= 0, "warmup", self.warmup, "0 or a number of steps")
+        require(0 <= self.clip < math.inf, "clip", self.clip, "0 or a number above it")
 
 
 class Optimisers:

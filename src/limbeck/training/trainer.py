@@ -14,7 +14,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from limbeck.batch import Batch
-from limbeck.errors import LimbeckError, UsageError
+from limbeck.errors import LimbeckError, require
 from limbeck.methods.base import Method, Objectives, Progress
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import Card
@@ -45,6 +45,16 @@ class TrainingSettings:
     precision: Precision = "auto"
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        """Refuse counts that are none.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        for name in ("steps", "epoch_steps", "save_every", "log_every"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(self.validate_every >= 0, "validate_every", self.validate_every, "0 or a number of steps")
+
 
 class DivergedError(LimbeckError):
     """A term of the loss is no longer finite."""
@@ -72,7 +82,8 @@ class Job:
 def fabric_for(settings: TrainingSettings) -> Fabric:
     """Fabric on one device in the asked precision."""
     device = pick_device(settings.device)
-    for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero"):
+    # Both of Lightning's halves share one logger, which belongs to whichever was imported last.
+    for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning.pytorch"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     precision = "bf16-mixed" if uses_bf16(settings.precision, device) else "32-true"
     return Fabric(accelerator=device.type, devices=1, precision=precision)  # type: ignore[arg-type]
@@ -84,11 +95,8 @@ def train(
     """Train a method from its last checkpoint, or from the start, to the end; returns the best validation.
 
     Raises:
-        UsageError: a count of steps is not positive.
         DivergedError: a term is NaN or infinite; the message names it and the cases of the batch.
     """
-    if min(settings.steps, settings.epoch_steps, settings.save_every, settings.log_every) < 1:
-        raise UsageError("steps, epoch_steps, save_every and log_every: expected at least 1 each")
     method.to(fabric.device)
     optimisers = Optimisers(method, optimiser)
     start, best = restore(job.folder, method, optimisers)

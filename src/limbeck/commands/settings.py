@@ -1,0 +1,224 @@
+"""Settings on the command line and in YAML: one flat name space, made from the dataclasses that own them.
+
+On the command line a name is written with hyphens or underscores, in YAML with underscores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import shutil
+import textwrap
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from limbeck.errors import UsageError, nearest
+from limbeck.methods import METHODS, find
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+# Not settings, since they do not change what a run with the same data computes.
+PLACES = {
+    "data": ("COHORT", "cohort folder, made by limbeck import"),
+    "subset": ("S", "sequences that the network may see: t1ce, flair+t1ce, all ..."),
+    "teacher": ("RUN", "run folder of the teacher, for methods that learn from one"),
+    "out": ("RUNS", "folder that holds all runs"),
+}
+_KINDS = {int: ("N", "a whole number"), float: ("X", "a number"), bool: ("true|false", "true or false")}
+_SIZES = re.compile(r"-?\d+(,-?\d+)+")
+
+
+class Settings:
+    """Every setting of a method and of the loop: to parse, to explain and to show."""
+
+    def __init__(self, method: str) -> None:
+        from limbeck.experiment import SECTIONS  # noqa: PLC0415 - torch
+
+        self.method = method
+        self.sections: Mapping[str, type[Any]] = {"method_settings": find(method).Settings, **SECTIONS}
+        self.types = {
+            name: hint for kind in self.sections.values() for name, hint in typing.get_type_hints(kind).items()
+        }
+
+    def parse(self, words: Sequence[str]) -> tuple[dict[str, str | None], dict[str, Any]]:
+        """The places by name, and the settings by section.
+
+        Raises:
+            UsageError: a word is unknown, or a value of the wrong kind; the message says what would be right.
+        """
+        from jsonargparse import ArgumentError  # noqa: PLC0415
+
+        spelt = _spelt(words)
+        for path in _configurations(spelt):
+            self._check(path)
+        try:
+            chosen = self._parser().parse_args(spelt)
+        except ArgumentError as error:
+            raise self._explained(str(error)) from error
+        parts = {section: self._section(kind, chosen) for section, kind in self.sections.items()}
+        return {name: chosen[name] for name in PLACES}, parts
+
+    def help(self) -> str:
+        """What `limbeck train METHOD --help` prints."""
+        entry = METHODS[self.method]
+        lines = [
+            f"usage: limbeck train {self.method} --data COHORT [--subset S] [--teacher RUN] [--config YAML]",
+            f"{'':<{len('usage: limbeck train ') + len(self.method)}} [--NAME VALUE ...] --out RUNS",
+            "",
+            f"{self.method}: {entry.summary}.",
+            f"Paper: {entry.paper}.",
+            f"Teacher: {entry.teacher}. Subsets: {entry.subsets}.",
+            "",
+            "What and where:",
+        ]
+        for name, (value, text) in PLACES.items():
+            lines += _entry(f"--{name} {value}", text)
+        lines += _entry("--config YAML", "file of settings, names with underscores; later options override it")
+        for kind in self.sections.values():
+            lines += ["", f"{(inspect.getdoc(kind) or '').splitlines()[0].rstrip('.')}:"]
+            meanings = dict(_meanings(kind))
+            for item in dataclasses.fields(kind):
+                hint = self.types[item.name]
+                option = f"--{item.name.replace('_', '-')} {_placeholder(hint)}"
+                lines += _entry(option, f"{meanings.get(item.name, '').rstrip('.')} [{_written(item.default)}]")
+        return "\n".join(lines)
+
+    def _parser(self) -> ArgumentParser:
+        from jsonargparse import ArgumentParser  # noqa: PLC0415 - a tenth of a second
+
+        parser = ArgumentParser(
+            prog=f"limbeck train {self.method}", exit_on_error=False, default_env=False, allow_abbrev=False
+        )
+        parser.add_argument("--config", action="config")
+        for name in PLACES:
+            parser.add_argument(f"--{name}", type=str, default=None)
+        for kind in self.sections.values():
+            parser.add_class_arguments(kind, nested_key=None)
+        return parser
+
+    def _section(self, kind: type[Any], chosen: Namespace) -> Any:
+        values = {item.name: chosen[item.name] for item in dataclasses.fields(kind)}
+        for name, value in values.items():
+            if value is None:
+                raise UsageError(f"setting {name} is null: expected {_expected(self.types[name])}")
+        return kind(**values)
+
+    def _check(self, path: Path) -> None:
+        """Refuse a file that is no flat list of this method's settings, with the file's name."""
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise UsageError(f"configuration {path} cannot be read ({reason}): expected a YAML file") from error
+        except yaml.YAMLError as error:
+            line = " ".join(str(error).split())
+            raise UsageError(f"configuration {path} is no valid YAML: {line}") from error
+        if not isinstance(content, dict):
+            raise UsageError(f"configuration {path} holds no settings: expected lines such as `steps: 2000`")
+        for name in content:
+            if name not in (*PLACES, *self.types):
+                raise self._unknown(str(name), f" in {path}")
+
+    def _explained(self, text: str) -> UsageError:
+        """Jsonargparse's message as one line in this package's words."""
+        line = " ".join(part.strip() for part in text.splitlines())
+        wrong = re.search(r'Parser key "(\w+)": .*?Got value: (.*)$', line)
+        if wrong and wrong[1] in self.types:
+            hint = self.types[wrong[1]]
+            near = nearest(wrong[2], map(str, typing.get_args(hint))) if _is_choice(hint) else ""
+            return UsageError(f"setting {wrong[1]} is {wrong[2]!r}: expected {_expected(hint)}{near}")
+        unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", line)
+        if unknown and unknown[1].startswith("--"):
+            return self._unknown(unknown[1].removeprefix("--").split("=")[0])
+        if unknown:
+            return UsageError(f"unexpected word {unknown[1]!r}: expected --NAME VALUE")
+        return UsageError(f"{line} (see limbeck train {self.method} --help)")
+
+    def _unknown(self, name: str, where: str = "") -> UsageError:
+        known = [*PLACES, "config", *self.types]
+        rest = nearest(name, known) or f"; limbeck train {self.method} --help shows all"
+        return UsageError(f"unknown setting {name!r} of {self.method}{where}{rest}")
+
+
+def _spelt(words: Sequence[str]) -> list[str]:
+    """Words as the parser wants them: underscores in names, brackets around sizes."""
+    spelt: list[str] = []
+    for word in words:
+        if _SIZES.fullmatch(word) and spelt and spelt[-1].startswith("--"):
+            # Joined, so that a leading minus is not taken for an option.
+            spelt[-1] = f"{spelt[-1]}=[{word}]"
+            continue
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+        spelt.append(name + equals + (f"[{value}]" if _SIZES.fullmatch(value) else value))
+    return spelt
+
+
+def _configurations(words: Sequence[str]) -> Iterator[Path]:
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--config" and following:
+            yield Path(following)
+        elif word.startswith("--config="):
+            yield Path(word.removeprefix("--config="))
+
+
+def _meanings(kind: type[Any]) -> Iterator[tuple[str, str]]:
+    """Name and meaning of every field, from the docstrings of a dataclass and of those that it extends."""
+    for base in kind.__mro__:
+        name, text = "", ""
+        _, _, attributes = (inspect.getdoc(base) or "").partition("Attributes:\n")
+        for line in attributes.split("\n\n")[0].splitlines():
+            start = re.match(r" {4}(\w+): (.*)", line)
+            if start is None:
+                text += " " + line.strip()
+                continue
+            if name:
+                yield name, text
+            name, text = start[1], start[2]
+        if name:
+            yield name, text
+
+
+def _entry(option: str, text: str) -> list[str]:
+    """An option and its meaning in two columns."""
+    column = 34
+    width = min(shutil.get_terminal_size().columns, 110)
+    lines = textwrap.wrap(text, max(width - column, 30), break_long_words=False, break_on_hyphens=False)
+    first = f"  {option:<{column - 3}} {lines[0]}" if len(option) <= column - 3 else f"  {option}"
+    rest = lines[1:] if len(option) <= column - 3 else lines
+    return [first, *(f"{'':<{column}}{line}" for line in rest)]
+
+
+def _is_choice(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Literal
+
+
+def _placeholder(hint: Any) -> str:
+    if _is_choice(hint):
+        return "|".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is tuple:
+        return "N,N,N"
+    return _KINDS[hint][0] if hint in _KINDS else "NAME"
+
+
+def _expected(hint: Any) -> str:
+    if _is_choice(hint):
+        *others, last = map(str, typing.get_args(hint))
+        return f"{', '.join(others)} or {last}"
+    if typing.get_origin(hint) is tuple:
+        return "three whole numbers, for example 64,64,64"
+    return _KINDS[hint][1] if hint in _KINDS else "a word"
+
+
+def _written(value: Any) -> str:
+    """A default as one would type it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,12 +8,11 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from limbeck.anatomy import Region, Subset
+from limbeck.anatomy import Modality, Region, Subset
 from limbeck.errors import DataError, UsageError
 from limbeck.evaluation import statistics
 from limbeck.evaluation.statistics import Interval
@@ -97,17 +96,17 @@ def compare(
 
 
 def terminal(comparison: Comparison) -> RichTable:
-    """The table for `rich`: Dice and its interval, below it HD95."""
-    table = RichTable(caption="\n".join(comparison.caption), caption_justify="left", show_lines=True)
-    longest = max(len(line.label) for line in comparison.lines)
-    for number, heading in enumerate(_HEADINGS):
+    """The table for `rich`, in 80 columns: Dice, below it its interval, below that HD95."""
+    empty = [f"{line.label}, {_short(line.subset)}: {_empty_text(line)}." for line in comparison.lines]
+    caption = "\n".join([*comparison.caption, "Empty regions by line: " + " ".join(empty)])
+    table = RichTable(caption=caption, caption_justify="left", show_lines=True)
+    for number, heading in enumerate(_HEADINGS[:-1]):
         # A narrow terminal breaks a number's line; it must never hide the number.
-        side: Literal["left", "right"] = "left" if number in (0, 1, 7) else "right"
-        table.add_column(heading, justify=side, overflow="fold", min_width=min(longest, 16) if number == 0 else None)
+        table.add_column(heading, justify="left" if number < 2 else "right", overflow="fold")
     for line in comparison.lines:
-        cells = ["\n".join(_parts(line.cells[column])) for column in COLUMNS]
+        cells = [_stacked(line.cells[column]) for column in COLUMNS]
         # Text, since square brackets in a label or an interval would be read as markup.
-        texts = (line.label, str(line.subset), str(len(line.cases)), *cells, _empty_text(line))
+        texts = (line.label, _short(line.subset), str(len(line.cases)), *cells)
         table.add_row(*(Text(text) for text in texts))
     return table
 
@@ -256,6 +255,16 @@ def _parts(cell: Cell) -> tuple[str, str]:
     interval = f" [{cell.interval.low:.3f}, {cell.interval.high:.3f}]" if cell.interval else " [no interval]"
     hd95 = "HD95 not measured" if cell.hd95_mm is None else f"{cell.hd95_mm:.1f} mm"
     return f"{cell.dice:.3f}{interval}", hd95
+
+
+def _stacked(cell: Cell) -> str:
+    """Three short lines, the interval to two decimals: the file that `csv_text` writes has them all."""
+    interval = f"{cell.interval.low:.2f}–{cell.interval.high:.2f}" if cell.interval else "no interval"
+    return "\n".join((f"{cell.dice:.3f}", interval, _parts(cell)[1]))
+
+
+def _short(subset: Subset) -> str:
+    return "all" if len(subset) == len(Modality) else str(subset)
 
 
 def _empty_text(line: Line) -> str:

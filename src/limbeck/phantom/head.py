@@ -106,9 +106,10 @@ def lobes(at: Points) -> tuple[Field, Field, Field, Field]:
     side = np.abs(at[0])
     folded: Points = (side, at[1], at[2])
     upper = ellipsoid(at, (0, 0, 0), (68.5, 87, 64.5))
-    floor = np.float32(-20) + np.float32(0.03) * at[1] - at[2]
+    # The frontal lobes rest on the orbits, the occipital lobes lower, on the tentorium.
+    floor = np.asarray(-20 - 8 * np.clip((at[1] + 10) / 40, 0, 1) - at[2], dtype=np.float32)
     upper = common(upper, floor, 10)
-    temporal = ellipsoid(folded, (43, -4, -24), (22, 44, 24))
+    temporal = ellipsoid(folded, (43, -4, -24), (22, 47, 24))
     cerebellum = ellipsoid(folded, (17, 49, -40), (37, 33, 25.5))
     stem = tube(at, [(0, 8, -6), (0, 10, -30), (0, 24, -52), (0, 34, -80)], [14, 14.5, 11.5, 8.5])
     whole = joined(upper, temporal, 10)

@@ -53,7 +53,7 @@ class Relaxation:
 # T1 at 1.5 T, T1 at 3 T, T2 at 1.5 T, T2 at 3 T, proton density, spread between patients (sd of the log).
 _TABLE: dict[Tissue, tuple[float, float, float, float, float, float]] = {
     Tissue.WHITE: (650, 850, 74, 70, 0.70, 0.05),
-    Tissue.GREY: (1150, 1500, 92, 90, 0.82, 0.05),
+    Tissue.GREY: (1150, 1500, 90, 86, 0.81, 0.05),
     Tissue.DEEP: (980, 1280, 84, 80, 0.78, 0.06),
     Tissue.FLUID: (4000, 4200, 1000, 900, 1.00, 0.02),
     Tissue.OEDEMA_WATER: (2500, 2900, 330, 300, 0.96, 0.15),

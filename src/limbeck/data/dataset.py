@@ -161,6 +161,9 @@ def batches(
         sampler=range(start, steps),
         num_workers=reader.settings.workers,
         persistent_workers=reader.settings.workers > 0,
+        # A loader that starts draws a number; taken from torch's own generator, it would shift every draw of a resumed
+        # run, such as those of dropout, against a run that was never stopped.
+        generator=torch.Generator(),
     )
     for step, crops in zip(range(start, steps), loader, strict=True):
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step, 1]).generate_state(1)[0]))

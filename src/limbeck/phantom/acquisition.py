@@ -49,7 +49,7 @@ def draw(rng: np.random.Generator, modality: Modality) -> Faults:
         slice_mm=thick,
         slice_axis=axis,
         phase=float(rng.random()),
-        bias=float(rng.uniform(0.02, 0.13)),
+        bias=float(rng.uniform(0.02, 0.15)),
         noise=float(np.exp(rng.uniform(np.log(0.008), np.log(0.06)))),
         gamma=float(np.exp(rng.normal(0, 0.12))),
         scale=float(np.exp(rng.uniform(np.log(150), np.log(2500)))),
@@ -66,7 +66,7 @@ def acquire(rng: np.random.Generator, image: Field, faults: Faults, target: Latt
         narrow = blurs[axis]
         blurs[axis] = slices if narrow is None else slices @ narrow
     seen = separable(image, (blurs[0], blurs[1], blurs[2]))
-    shading = np.exp(np.float32(faults.bias) * (noise(rng, 60.0, target) + 0.35 * noise(rng, 28.0, target)))
+    shading = np.exp(np.float32(faults.bias) * (noise(rng, 60.0, target) + 0.5 * noise(rng, 30.0, target)))
     seen = seen * shading
     # Resampling to the common grid has smoothed the noise too: a little in plane, more across slices.
     soft_noise = [blur_matrix(target.shape[a], float(rng.uniform(0.3, 0.75)) / target.spacing) for a in range(3)]

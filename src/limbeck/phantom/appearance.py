@@ -11,7 +11,7 @@ import numpy as np
 
 from limbeck.anatomy import Modality
 from limbeck.phantom import relaxation, signal
-from limbeck.phantom.field import Field, Lattice, grain, noise
+from limbeck.phantom.field import Field, Lattice, grain, noise, soft
 from limbeck.phantom.head import Head
 from limbeck.phantom.mimics import Mimics
 from limbeck.phantom.relaxation import Relaxation, Tissue
@@ -83,7 +83,7 @@ class Painter:
         head = self.head
         # A little gadolinium stays in the blood of normal tissue.
         image = head.white * np.float32(palette.of(Tissue.WHITE, 0.02))
-        image += head.grey * np.float32(palette.of(Tissue.GREY, 0.05))
+        image += head.grey * np.float32(palette.of(Tissue.GREY, 0.05)) * self._regions(rng)
         image += head.deep * np.float32(palette.of(Tissue.DEEP, 0.04))
         image *= self._mottle(rng)
         image += head.fluid * np.float32(palette.of(Tissue.FLUID))
@@ -92,9 +92,16 @@ class Painter:
         self._rest(image, palette, modality, rng)
         return np.asarray(np.clip(image, 0, None), dtype=np.float32)
 
+    def _regions(self, rng: np.random.Generator) -> Field:
+        """Cortex differs by lobe: limbic cortex and the cerebellum are brighter or darker than the rest."""
+        spread = np.float32(rng.uniform(0.0, 0.13))
+        level = 1 + spread * noise(rng, 20.0, self.target)
+        level += np.float32(rng.normal(0, 0.08)) * soft(self.head.cerebellum, 4.0)
+        return np.asarray(np.clip(level, 0.5, 1.6), dtype=np.float32)
+
     def _mottle(self, rng: np.random.Generator) -> Field:
         """Normal tissue is not uniform: fibres, iron and myelin differ from place to place."""
-        wide, narrow = rng.uniform(0.01, 0.05), rng.uniform(0.0, 0.03)
+        wide, narrow = rng.uniform(0.01, 0.07), rng.uniform(0.0, 0.04)
         return np.asarray(
             1 + wide * noise(rng, 15.0, self.target) + narrow * grain(rng, 2.5, self.target), dtype=np.float32
         )
@@ -142,7 +149,8 @@ class Painter:
         flow = rng.uniform(0.7, 1.7) if modality is Modality.T1CE else rng.uniform(0.4, 1.3)
         # Without gadolinium the small vessels hardly show.
         vessel = self.mimics.vessel * np.float32(1.0 if modality is Modality.T1CE else 0.4)
-        gain = rng.uniform(0.4, 2.6) if modality is Modality.FLAIR else 1.0
+        # At the border of a stripped FLAIR all is found, from black to the brightest spots of the image.
+        gain = float(np.exp(rng.uniform(np.log(0.4), np.log(12)))) if modality is Modality.FLAIR else 1.0
         layers = (
             (self.head.choroid, float(palette.of(Tissue.SOLID, self.choroid_dose)) * rng.uniform(0.7, 1.1)),
             (self.mimics.dura, float(palette.of(Tissue.DURA, self.dura_dose)) * gain),

@@ -42,8 +42,8 @@ def draw(rng: np.random.Generator, head: Head, target: Lattice, age_width: float
     low = np.clip(-target.coordinates()[2] / 40, 0, 1)
     glare = soft(1.6 - patches - 0.8 * low, 1.0) * np.float32(rng.uniform(0, 0.6)) * head.fluid
     # Near air, at the base and the poles, the field is uneven and brain itself is too bright.
-    base = soft(2.6 - patches - 1.3 * low, 1.2) * np.clip(1 + head.rim / 14, 0, 1)
-    glare = glare + np.float32(rng.choice([0.0, rng.uniform(0.2, 1.2)])) * base
+    base = soft(2.4 - patches - 1.1 * low, 1.2) * np.clip(1 + head.rim / 16, 0, 1)
+    glare = glare + np.float32(rng.choice([0.0, rng.uniform(0.2, 1.3)], p=[0.35, 0.65])) * base
     return Mimics(water, vessel, dura, np.asarray(glare, dtype=np.float32))
 
 
@@ -55,7 +55,7 @@ def _lesions(rng: np.random.Generator, head: Head, target: Lattice, age_width: f
     # Bands are thin along the body of the ventricles and thick at their horns.
     horns = np.clip((np.abs(at[1] - 5) - 22) / 18, 0, 1)
     reach = np.float32(rng.uniform(0.8, 2.2)) + np.float32(rng.gamma(1.2, 2.2)) * horns
-    band = np.exp(-away / np.maximum(reach * (1 + 0.35 * lumps), 0.4)) * np.float32(rng.uniform(0.05, 0.45))
+    band = np.exp(-away / np.maximum(reach * (1 + 0.35 * lumps), 0.4)) * np.float32(rng.uniform(0.05, 0.6))
     load = max(0.0, rng.normal(0.5 * (age_width - 0.9), 0.5))
     spots = soft(np.float32(2.9 - 0.8 * load) - noise(rng, 3.5, target) - 0.5 * lumps + away / 45, 0.7)
     spots = spots * np.float32(rng.uniform(0.15, 0.6)) * (1.0 if rng.random() < 0.65 else 0.0)

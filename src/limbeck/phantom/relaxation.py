@@ -56,7 +56,7 @@ _TABLE: dict[Tissue, tuple[float, float, float, float, float, float]] = {
     Tissue.GREY: (1150, 1500, 90, 86, 0.81, 0.05),
     Tissue.DEEP: (980, 1280, 84, 80, 0.78, 0.06),
     Tissue.FLUID: (4000, 4200, 1000, 900, 1.00, 0.02),
-    Tissue.OEDEMA_WATER: (2500, 2900, 330, 300, 0.96, 0.15),
+    Tissue.OEDEMA_WATER: (2400, 2800, 360, 330, 0.96, 0.15),
     Tissue.SOLID: (1350, 1650, 135, 130, 0.86, 0.14),
     Tissue.NECROSIS: (1900, 2200, 200, 190, 0.92, 0.18),
     Tissue.CYST: (2700, 3000, 550, 500, 0.98, 0.20),

@@ -75,7 +75,7 @@ def plan(rng: np.random.Generator) -> Plan:
         roughness_mm=float(rng.uniform(0.6, 2.6)),
         fade_mm=float(rng.uniform(2.0, 9.0)),
         border_mm=float(rng.uniform(1.5, 8.0) if habit == "plain" else rng.uniform(1.2, 3.5)),
-        water=float(rng.uniform(0.27, 0.8)),
+        water=float(rng.uniform(0.36, 0.92)),
     )
 
 

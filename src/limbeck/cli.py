@@ -52,6 +52,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with defaults, where there is something to say."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -95,7 +102,7 @@ def _run(words: list[str]) -> int:
         # Its settings depend on the method, so it parses its own words.
         return int(command.run(rest))
     parser = Parser(prog=f"limbeck {name}", description=summary, allow_abbrev=False)
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.formatter_class = _Formatter
     command.configure(parser)
     try:
         arguments = parser.parse_args(rest)

@@ -111,6 +111,7 @@ def test_a_file_of_settings_that_is_missing_is_usage(bench) -> None:
 def test_what_the_method_needs_or_cannot_have_is_usage(bench) -> None:
     data, out = ["--data", bench.cohort], ["--out", bench.root / "new"]
     flair = ["--subset", "flair"]
+    bench.refuses(USAGE, "train", "supervised", says=("--data",))
     bench.refuses(USAGE, "train", "supervised", *flair, *out, says=("--data",))
     bench.refuses(USAGE, "train", "supervised", *flair, *data, says=("--out",))
     bench.refuses(USAGE, "train", "supervised", *data, *out, says=("--subset", "flair"))

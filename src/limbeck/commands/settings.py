@@ -12,6 +12,7 @@ import shutil
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,7 @@ def _spelt(words: Sequence[str]) -> list[str]:
 
 
 def _configurations(words: Sequence[str]) -> Iterator[Path]:
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         if word == "--config" and following:
             yield Path(following)
         elif word.startswith("--config="):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from limbeck.anatomy import Modality
-from limbeck.phantom.field import Field, Lattice, Mask, blur_matrix, grain, noise, separable, slice_matrix
+from limbeck.phantom.field import Along, Field, Lattice, Mask, blur, grain, noise, separable, slices
 from limbeck.phantom.head import Head
 
 
@@ -59,19 +59,18 @@ def draw(rng: np.random.Generator, modality: Modality) -> Faults:
 def acquire(rng: np.random.Generator, image: Field, faults: Faults, target: Lattice) -> Field:
     """The image as the scanner gives it: blurred, shaded, noisy, windowed; white matter near `faults.scale`."""
     sigma = [mm / target.spacing for mm in faults.blur_mm]
-    blurs = [blur_matrix(target.shape[a], sigma[a]) for a in range(3)]
-    slices = slice_matrix(target.shape[faults.slice_axis], faults.slice_mm / target.spacing, faults.phase)
+    blurs = [blur(target.shape[a], sigma[a]) for a in range(3)]
     axis = faults.slice_axis
-    if slices is not None:
-        narrow = blurs[axis]
-        blurs[axis] = slices if narrow is None else slices @ narrow
+    thick = slices(target.shape[axis], faults.slice_mm / target.spacing, faults.phase)
+    if thick is not None:
+        blurs[axis] = thick if blurs[axis] is None else thick @ blurs[axis]
     seen = separable(image, (blurs[0], blurs[1], blurs[2]))
     shading = np.exp(np.float32(faults.bias) * (noise(rng, 60.0, target) + 0.5 * noise(rng, 30.0, target)))
     seen = seen * shading
     # Resampling to the common grid has smoothed the noise too: a little in plane, more across slices.
-    soft_noise = [blur_matrix(target.shape[a], float(rng.uniform(0.3, 0.75)) / target.spacing) for a in range(3)]
-    if slices is not None:
-        soft_noise[axis] = slices
+    soft_noise = [blur(target.shape[a], float(rng.uniform(0.3, 0.75)) / target.spacing) for a in range(3)]
+    if thick is not None:
+        soft_noise[axis] = thick
     parts = [separable(rng.standard_normal(target.shape, dtype=np.float32), _triple(soft_noise)) for _ in range(2)]
     # Thick slices hold more signal, hence less noise.
     level = np.float32(faults.noise / max(float(parts[0].std()), 1e-6) / max(faults.slice_mm, 1.0) ** 0.3)
@@ -92,5 +91,5 @@ def stripped(rng: np.random.Generator, head: Head, margin_mm: float, target: Lat
     return np.asarray(mask)
 
 
-def _triple(items: list[Field | None]) -> tuple[Field | None, Field | None, Field | None]:
+def _triple(items: list[Along]) -> tuple[Along, Along, Along]:
     return items[0], items[1], items[2]

@@ -27,7 +27,7 @@ from limbeck.durable import write_json
 from limbeck.errors import ResourceError, UsageError, nearest
 from limbeck.phantom.patient import Patient, make
 
-VERSION = 5
+VERSION = 6
 """Raised whenever the same seed gives other images."""
 
 LAYOUTS = ("brats2021", "brats2018", "msd")

@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.anatomy import Label, Modality
 from limbeck.phantom import acquisition, head, mimics, tumour
 from limbeck.phantom.appearance import Painter
-from limbeck.phantom.field import Field, Lattice, Mask, blur_matrix, separable
+from limbeck.phantom.field import Field, Lattice, Mask, blur, separable
 from limbeck.phantom.head import DRAFT, Head
 from limbeck.phantom.tumour import Tumour
 
@@ -54,7 +54,7 @@ def make(seed: int, index: int, spacing_mm: float = 1.0) -> Patient:
     depth = -head.lobes(at)[0]
     at, squeeze = tumour.pressed(at, own, depth)
     anatomy = head.tissues(head.drawing(streams[0], traits, at), traits, target, squeeze)
-    lesion, _ = tumour.grow(streams[1], own, anatomy, target)
+    lesion = tumour.grow(streams[1], own, anatomy, target)
     lookalikes = mimics.draw(streams[0], anatomy, target, traits.ventricles)
     painter = Painter(streams[2], own, (anatomy, lesion, lookalikes), target)
     mask = acquisition.stripped(streams[3], anatomy, traits.margin, target)
@@ -84,7 +84,7 @@ def grid(spacing_mm: float) -> tuple[tuple[int, int, int], tuple[int, int, int],
 def _labels(water: float, spacing_mm: float, anatomy: Head, lesion: Tumour, mask: Mask) -> np.ndarray:
     """Codes by what can be seen: gadolinium, else core, else a clear rise of water."""
     # Readers draw smooth borders: what is thinner than a mm or two they neither see nor leave out.
-    smooth = [blur_matrix(n, 1.0 / spacing_mm) for n in mask.shape]
+    smooth = [blur(n, 1.0 / spacing_mm) for n in mask.shape]
     rise = separable(lesion.water, (smooth[0], smooth[1], smooth[2]))
     dry = separable(anatomy.fluid, (smooth[0], smooth[1], smooth[2])) < 0.5
     visible = (rise > 0.36 * water) & dry

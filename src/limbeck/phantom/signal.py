@@ -28,7 +28,7 @@ class Sequence:
     """How one sequence was run. Times in ms, angle in degrees.
 
     Attributes:
-        kind: spin, inversion, spoiled or mprage.
+        kind: spin, inversion (FLAIR), spoiled or mprage (any T1-weighted sequence with a preparing inversion).
         repetition: TR.
         echo: TE.
         inversion: TI, where there is one.

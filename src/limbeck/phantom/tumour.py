@@ -137,7 +137,7 @@ class Tumour:
     grain: Field
 
 
-def grow(rng: np.random.Generator, own: Plan, head: Head, target: Lattice) -> tuple[Tumour, Front]:
+def grow(rng: np.random.Generator, own: Plan, head: Head, target: Lattice) -> Tumour:
     """Grow core and oedema in the tissue of `head`, and bring both to the grid `target`."""
     tissue = {name: move(getattr(head, name), target, PLATE, "linear") for name in ("white", "grey", "deep", "fluid")}
     inside = (move(head.rim, target, PLATE, "linear") < 0).astype(np.float32)
@@ -161,7 +161,7 @@ def grow(rng: np.random.Generator, own: Plan, head: Head, target: Lattice) -> tu
     oedema = spread(
         np.clip(0.5 - core.distance / 3, 0, 1), (paths[0], paths[1], paths[2]), own.oedema_ml + core.volume_ml
     )
-    return _detailed(rng, own, core, oedema, head, target), core
+    return _detailed(rng, own, core, oedema, head, target)
 
 
 def _tracts() -> tuple[Field, Field, Field]:

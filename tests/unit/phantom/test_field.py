@@ -8,12 +8,12 @@ import pytest
 from limbeck.phantom.field import (
     Lattice,
     banded,
-    blur_matrix,
+    blur,
     move,
     noise,
     separable,
     sheet_distance,
-    slice_matrix,
+    slices,
     soft,
 )
 from limbeck.phantom.growth import PLATE, ball, spread
@@ -64,11 +64,11 @@ def test_soft_goes_from_inside_to_outside() -> None:
 def test_blur_and_slices_keep_a_constant_and_blur_an_edge() -> None:
     flat = np.full((12, 13, 14), 2.5, np.float32)
     edge = flat * (np.arange(14) > 6)
-    matrices = (blur_matrix(12, 1.0), None, slice_matrix(14, 3.0, 0.3))
+    matrices = (blur(12, 1.0), None, slices(14, 3.0, 0.3))
     assert np.allclose(separable(flat, matrices), 2.5, atol=1e-5)
     assert len(np.unique(np.round(separable(edge, matrices)[6, 6], 3))) > 2
-    assert blur_matrix(12, 0.0) is None
-    assert slice_matrix(14, 1.0, 0.0) is None
+    assert blur(12, 0.0) is None
+    assert slices(14, 1.0, 0.0) is None
 
 
 def test_growth_stops_at_its_volume_and_spares_what_does_not_conduct() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -53,6 +57,22 @@ def test_another_seed_or_index_gives_another_patient(patients: list[Patient], se
     assert other.name != patients[3].name
     assert not np.array_equal(other.labels, patients[3].labels)
     assert not np.array_equal(brain(other), brain(patients[3]))
+
+
+def test_the_number_of_threads_does_not_matter() -> None:
+    script = (
+        "import hashlib; from limbeck.phantom.patient import make; p = make(11, 3, 4.0);"
+        "print(hashlib.sha256(b''.join(p.images[m].tobytes() for m in sorted(p.images))).hexdigest())"
+    )
+    digests = set()
+    for threads in ("1", "3"):
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+    assert len(digests.pop()) == 64
 
 
 def test_arrays_have_the_promised_form(patients: list[Patient]) -> None:

@@ -21,15 +21,16 @@ from limbeck.commands.bar import bar
 from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.dataset import SamplingSettings
 from limbeck.data.importers import detect_layout
-from limbeck.data.volume import Source, read_volume, write_labels
+from limbeck.data.volume import read_volume, write_labels
 from limbeck.evaluation import table
 from limbeck.evaluation.table import Row
-from limbeck.experiment import RunSettings, evaluate_run, plan, run
+from limbeck.experiment import RunSettings, plan, run
 from limbeck.inference.predictor import load
 from limbeck.methods import find
 from limbeck.phantom.cohort import write as write_phantoms
 from limbeck.report import figures
 from limbeck.report.tables import compare, markdown, terminal
+from limbeck.scoring import evaluate_run
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.trainer import TrainingSettings
 
@@ -132,8 +133,7 @@ def _draw(out: Path, label: str, folder: Path, cohort: Cohort) -> None:
     predictor = load(folder)
     subset: Subset = predictor.card.subsets[0]
     for case in cohort.cases:
-        record = case.record["sources"][min(subset).role]
-        image, grid = read_volume(Source(Path(record["path"]), record.get("channel")))
+        image, grid = read_volume(case.source(min(subset)))
         reference, _ = case.reference()
         labels = predictor.segment_case(case, subset)
         stem = f"{case.id}-{label.replace(' ', '-')}"

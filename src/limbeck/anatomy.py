@@ -7,7 +7,7 @@ Identify a sequence by its role, never by its position: at least five channel or
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import combinations
 from types import MappingProxyType
@@ -95,6 +95,10 @@ class Subset(frozenset[Modality]):
     def mask(self) -> tuple[bool, bool, bool, bool]:
         """Membership by channel."""
         return (Modality.FLAIR in self, Modality.T1 in self, Modality.T1CE in self, Modality.T2 in self)
+
+    def within(self, present: Sequence[bool]) -> bool:
+        """Whether every member is there, of `[4]` flags by channel."""
+        return all(present[modality] for modality in self)
 
     def __str__(self) -> str:
         return "+".join(modality.role for modality in sorted(self))

@@ -15,20 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.anatomy import Modality, Subset
-from limbeck.data.cohort import Cohort, CohortCase, import_cohort
+from limbeck.anatomy import Subset
+from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.dataset import SamplingSettings
 from limbeck.data.importers import detect_layout
-from limbeck.data.volume import Source, read_volume
+from limbeck.data.volume import read_volume
+from limbeck.durable import write_text
 from limbeck.evaluation import table
 from limbeck.evaluation.statistics import paired_wilcoxon
 from limbeck.evaluation.table import Row
-from limbeck.experiment import RunSettings, evaluate_run, plan, run
+from limbeck.experiment import RunSettings, plan, run
 from limbeck.inference.predictor import load
 from limbeck.methods import find
 from limbeck.phantom.cohort import write as write_phantoms
 from limbeck.report import figures, page
 from limbeck.report.tables import Comparison, compare, markdown
+from limbeck.scoring import evaluate_run
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.trainer import TrainingSettings
 
@@ -99,7 +101,7 @@ def demonstrate(out: Path, settings: DemoSettings, bar: Bar) -> DemoResult:
     names = {folder.name: label for label, folder in runs.items()}
     comparison = compare(rows, names, {case.id: case.patient for case in cohort.cases})
     verdict = _verdict(rows, names, settings)
-    (out / "table.md").write_text(markdown(comparison) + "\n" + verdict + "\n", encoding="utf-8")
+    write_text(out / "table.md", f"{markdown(comparison)}\n{verdict}\n")
     picture = _picture(out / "picture.png", rows, runs, cohort, settings)
     report = _report(out, comparison, verdict, picture, runs, settings)
     return DemoResult(comparison, verdict, report, picture)
@@ -186,17 +188,13 @@ def _picture(path: Path, rows: list[Row], runs: Mapping[str, Path], cohort: Coho
     subset = Subset.parse(settings.subset)
     reference, grid = case.reference()
     shown = min(subset)
-    image, _ = read_volume(_source(case, shown))
+    image, _ = read_volume(case.source(shown))
     titles = {"reference": reference}
     for label in LABELS[1:]:
         titles[label] = load(runs[label]).segment_case(case, subset)
     return figures.overlay(
         path, image, titles, reference="reference", image_title=shown.role.upper(), affine=grid.affine
     )
-
-
-def _source(case: CohortCase, modality: Modality) -> Source:
-    return Source(Path(case.record["sources"][modality.role]["path"]))
 
 
 def _report(

@@ -13,7 +13,6 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -21,24 +20,21 @@ import yaml
 
 from limbeck.anatomy import Subset
 from limbeck.data.augment import Augmentation
-from limbeck.data.cohort import Cohort, CohortCase
+from limbeck.data.cohort import Cohort
 from limbeck.data.dataset import CropReader, SamplingSettings, batches
-from limbeck.data.splits import Fold, folds
+from limbeck.data.splits import Fold
 from limbeck.durable import write_json, write_text
 from limbeck.errors import ModelError, UsageError, require
-from limbeck.evaluation.evaluate import evaluate
-from limbeck.evaluation.table import Row
-from limbeck.inference.predictor import Predictor, load
+from limbeck.inference.predictor import load
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method, NetworkSettings
 from limbeck.methods.precision import pick_device, uses_bf16
 from limbeck.methods.saved import Card
 from limbeck.networks.unet import UNet
+from limbeck.scoring import DONE, FOLD, held_out, validation
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.trainer import Job, TrainingSettings, fabric_for, train
 from limbeck.version import __version__
-
-DONE = "DONE"
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class Experiment:
         return str(self.subsets[0]) if len(self.subsets) == 1 else "any"
 
     def to_json(self) -> dict[str, Any]:
-        """Every setting by name, without paths and without what cannot change the result."""
+        """Every setting by name, without paths."""
         settings: dict[str, Any] = {"method": self.method, "subset": self.subset_name}
         for part in (self.run, self.method_settings, self.training, self.optimiser, self.sampling):
             settings |= dataclasses.asdict(part)
@@ -116,8 +112,8 @@ SECTIONS: Mapping[str, type[Any]] = {
 # What ACN, and so GKD, augments with.
 FLIPS = dataclasses.replace(Augmentation.off(), flip_probability=0.5)
 
-# Where and beside what a run computes is no part of what it computes.
-_NOT_HASHED = ("device", "workers")
+# Where a run computes and how often it writes is no part of what it computes.
+_NOT_HASHED = ("device", "workers", "save_every", "log_every")
 
 
 def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[str, Any]) -> Experiment:
@@ -173,9 +169,17 @@ def run(
         UsageError: a setting is out of range.
     """
     _check_hardware(experiment)
-    fold = held_out(cohort, experiment.run)
+    fold = held_out(cohort, experiment.run.fold, experiment.run.folds)
+    seen = _fold_record(cohort, fold)
     teachers, origins = _teachers(experiment, cohort)
-    origin = {**experiment.to_json(), "data": cohort.hash, "teachers": origins}
+    augmentation = Augmentation() if experiment.sampling.augment else FLIPS
+    origin = {
+        **experiment.to_json(),
+        "data": cohort.hash,
+        "split": _digest(seen),
+        "augmentation": _digest(dataclasses.asdict(augmentation)),
+        "teachers": origins,
+    }
     digest = _digest(origin)
     folder = out / run_name(experiment, digest)
     if (folder / DONE).is_file():
@@ -196,19 +200,17 @@ def run(
     cases = [cohort.case(name) for name in fold.train]
     reader = CropReader(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged)
     fabric = fabric_for(experiment.training)
-    augmentation = Augmentation() if experiment.sampling.augment else FLIPS
     job = Job(
         folder,
         card,
-        lambda start: batches(
-            reader, start, experiment.training.steps, experiment.run.seed, fabric.device, augmentation
-        ),
-        _validation(experiment, card, [cohort.case(name) for name in fold.validation]),
+        lambda start: batches(reader, start, experiment.training.steps, fabric.device, augmentation),
+        validation(card, [cohort.case(name) for name in fold.validation], experiment.training.precision, fabric.device),
         report,
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "experiment.yaml", yaml.safe_dump(origin, sort_keys=False))
-    write_json(folder / "environment.json", _environment(reader, cases))
+    write_json(folder / FOLD, seen)
+    write_json(folder / "environment.json", _environment(reader, len(fold.train)))
     best = train(method, job, experiment.training, experiment.optimiser, fabric)
     write_json(folder / DONE, {"best_step": best.step, "validation_dice": round(best.dice, 6)})
     return folder
@@ -220,79 +222,12 @@ def run_name(experiment: Experiment, digest: str) -> str:
     return f"{experiment.method}-{experiment.subset_name}-f{settings.fold}-s{settings.seed}-{digest[:8]}"
 
 
-def held_out(cohort: Cohort, settings: RunSettings) -> Fold:
-    """The cohort's fold, stored with it and never drawn again."""
-    return folds(cohort, settings.folds)[settings.fold]
-
-
-def evaluate_run(
-    folder: Path,
-    cohort: Cohort,
-    subsets: tuple[Subset, ...] | None = None,
-    *,
-    device: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Row]:
-    """Score a run: on the cases held out from it if the cohort is its own, else on all cases that can be scored.
-
-    Args:
-        folder: a finished run.
-        cohort: the cases.
-        subsets: sequences to predict from; by default a specialist's own and a generalist's 15.
-        device: where the network runs.
-        progress: told how many of all predictions are done.
-
-    Raises:
-        ModelError: the run is not finished or damaged.
-        UsageError: the run serves none of the subsets.
-    """
-    if not folder.is_dir():
-        raise ModelError(f"run folder {folder} does not exist: expected a run folder of limbeck train")
-    if not (folder / DONE).is_file():
-        raise ModelError(f"{folder} is no finished run: it has no {DONE} file")
-    predictor = load(folder, device)
-    served = predictor.card.subsets
-    chosen = served if subsets is None else tuple(subset for subset in subsets if subset in served)
-    if not chosen:
-        raise UsageError(f"{folder.name} serves {', '.join(map(str, served))}: none of the subsets asked for")
-    origin = predictor.card.origin
-    if origin.get("data") == cohort.hash:
-        settings = RunSettings(int(origin["fold"]), int(origin["folds"]))
-        cases = [cohort.case(name) for name in held_out(cohort, settings).test]
-    else:
-        cases = list(cohort.cases)
-    rows: list[Row] = []
-    for subset in chosen:
-        usable = [case for case in cases if case.segmented and all(case.present[m] for m in subset)]
-        rows += evaluate(
-            predictor.segment_case,
-            usable,
-            [subset],
-            run=folder.name,
-            method=predictor.card.method,
-            fold=int(origin["fold"]),
-            seed=int(origin["seed"]),
-            progress=progress,
-        )
-    return rows
-
-
-def _validation(experiment: Experiment, card: Card, cases: list[CohortCase]) -> Callable[[Method[Any]], float]:
-    """Mean Dice over validation cases and regions, by the path that predicts everywhere else."""
-    singles_and_all = tuple(subset for subset in Subset.every() if len(subset) in (1, 4))
-    subsets = experiment.subsets if len(experiment.subsets) == 1 else singles_and_all
-    device = pick_device(experiment.training.device)
-    bf16 = uses_bf16(experiment.training.precision, device)
-    scored = [case for case in cases if case.segmented and all(case.present)]
-
-    def validate(method: Method[Any]) -> float:
-        predictor = Predictor(method, card, device, bf16)
-        rows = evaluate(
-            predictor.segment_case, scored, subsets, ("dice",), run="validation", method=card.method, fold=0, seed=0
-        )
-        return fmean(row.value for row in rows) if rows else 0.0
-
-    return validate
+def _fold_record(cohort: Cohort, fold: Fold) -> dict[str, Any]:
+    """The fold with each case's label volumes, by which a case is known again in another cohort."""
+    return {
+        part: {name: dict(cohort.case(name).label_ml) for name in names}
+        for part, names in dataclasses.asdict(fold).items()
+    }
 
 
 def _teachers(experiment: Experiment, cohort: Cohort) -> tuple[dict[str, Method[Any]], dict[str, str]]:
@@ -305,16 +240,19 @@ def _teachers(experiment: Experiment, cohort: Cohort) -> tuple[dict[str, Method[
         if not (folder / DONE).is_file():
             raise ModelError(f"teacher {folder} is no finished run: it has no {DONE} file; finish its training first")
         card, needed = predictor.card, find(experiment.method).needs[role]
+        origin = card.origin
+        same_fold = (origin.get("fold"), origin.get("folds")) == (experiment.run.fold, experiment.run.folds)
+        width = experiment.method_settings.width
         wrong = {
             f"method {card.method}, expected {needed}": card.method != needed,
             f"sequences {card.subsets[0]}, expected all four": card.subsets != (Subset.parse("all"),),
             f"outputs {card.target.value}": card.target != Context(experiment.subsets).target,
             f"voxels of {card.spacing_mm} mm, the cohort has {cohort.spacing_mm} mm": card.spacing_mm
             != cohort.spacing_mm,
-            f"width {card.settings['width']}, the student has {experiment.method_settings.width}": card.settings[
-                "width"
-            ]
-            != experiment.method_settings.width,
+            f"width {card.settings['width']}, the student has {width}": card.settings["width"] != width,
+            # A teacher of another fold has learnt from the labels of the student's test cases.
+            f"fold {origin.get('fold')} of {origin.get('folds')}, the student's is {experiment.run.fold} of "
+            f"{experiment.run.folds}": origin.get("data") == cohort.hash and not same_fold,
         }
         if problems := [text for text, applies in wrong.items() if applies]:
             raise ModelError(f"teacher {folder} does not fit {experiment.method}: {'; '.join(problems)}")
@@ -326,13 +264,13 @@ def _teachers(experiment: Experiment, cohort: Cohort) -> tuple[dict[str, Method[
 def _check_hardware(experiment: Experiment) -> None:
     """Refuse what this machine would compute wrongly.
 
-    In bfloat16 on a CPU, torch 2.13's gradient of a convolution's weights is memory that nobody has written, wherever
-    the first axis is two voxels long (tests/unit/training/test_bf16_convolution.py shows it). A crop gets there at its
-    coarsest level.
+    In bfloat16 on a CPU, torch 2.13's gradient of a convolution's weights is memory that nobody has written wherever
+    the first axis is two voxels long: values of 1e38 and NaN were seen. Crops get there at their coarser levels.
     """
     device = pick_device(experiment.training.device)
     first = experiment.sampling.patch[0]
-    wrong = device.type == "cpu" and first == 2 * UNet.stride and uses_bf16(experiment.training.precision, device)
+    small = first in (UNet.stride, 2 * UNet.stride)
+    wrong = device.type == "cpu" and small and uses_bf16(experiment.training.precision, device)
     require(not wrong, "patch", experiment.sampling.patch, f"a first side other than {first}, or precision float32")
 
 
@@ -341,7 +279,7 @@ def _digest(origin: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
-def _environment(reader: CropReader, cases: list[CohortCase]) -> dict[str, Any]:
+def _environment(reader: CropReader, offered: int) -> dict[str, Any]:
     return {
         "limbeck": __version__,
         "torch": torch.__version__,
@@ -350,5 +288,5 @@ def _environment(reader: CropReader, cases: list[CohortCase]) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "training_cases": len(reader.cases),
-        "training_cases_left_out": len(cases) - len(reader.cases),
+        "training_cases_left_out": offered - len(reader.cases),
     }

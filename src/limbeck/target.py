@@ -51,16 +51,6 @@ class Target(Enum):
         decoded = torch.where(whole & core, int(Label.NECROTIC_CORE), decoded)
         return torch.where(whole & core & enhancing, int(Label.ENHANCING), decoded).to(torch.uint8)
 
-    def region_scores(self, scores: Tensor) -> Tensor:
-        """Scores `[B,C,*]` to region scores WT, TC, ET `[B,3,*]`; exclusive classes are summed."""
-        if self is Target.SIGMOID_REGIONS:
-            return scores
-        necrotic, oedema, enhancing = scores[:, -3:].unbind(dim=1)
-        if self is Target.SOFTMAX_LABELS:
-            return torch.stack([necrotic + oedema + enhancing, necrotic + enhancing, enhancing], dim=1)
-        core = torch.maximum(necrotic, enhancing)
-        return torch.stack([torch.maximum(core, oedema), core, enhancing], dim=1)
-
 
 def regions(labels: Tensor) -> Tensor:
     """Labels `[B,*]` to the nested regions WT, TC, ET `[B,3,*]` as 0 or 1, float."""

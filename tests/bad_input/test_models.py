@@ -107,6 +107,7 @@ def test_a_teacher_that_does_not_fit_is_model(bench, tmp_path) -> None:
     bench.refuses(MODEL, *words, "--teacher", bench.phantoms, says=(str(bench.phantoms), "checkpoint"))
     bench.refuses(MODEL, *words, "--teacher", bench.wide, says=("width 16", "8"))
     bench.refuses(MODEL, *words, "--teacher", bench.student, says=("flair", "all four"))
+    bench.refuses(MODEL, *words, "--teacher", bench.teacher, "--fold", "1", says=("fold 0 of", "student's is 1 of"))
     unfinished = copied(bench.teacher, tmp_path / "unfinished")
     (unfinished / "DONE").unlink()
     bench.refuses(MODEL, *words, "--teacher", unfinished, says=("unfinished", "no finished run"))
@@ -187,6 +188,17 @@ def test_an_evaluation_asked_for_wrongly_is_told_before_it_starts(bench, tmp_pat
     bench.refuses(USAGE, *words, tmp_path, says=(str(tmp_path), "folder"))
     bench.refuses(USAGE, words[0], bench.student, *words[1:], results, says=("student", "twice"))
     assert not results.exists()
+
+
+def test_cases_that_a_run_has_learnt_from_are_not_scored_as_another_cohort(bench, tmp_path) -> None:
+    finer = tmp_path / "finer"
+    assert main(["import", str(bench.phantoms), "--spacing", "5", "--workers", "1", "--out", str(finer)]) == 0
+    words = ("evaluate", bench.student, "--data", finer, "--out", tmp_path / "results.csv")
+    bench.refuses(USAGE, *words, says=("has learnt from", "held out"))
+    copy = copied(bench.student, tmp_path / "student")
+    (copy / "fold.json").unlink()
+    words = ("evaluate", copy, "--data", finer, "--out", tmp_path / "results.csv")
+    bench.refuses(MODEL, *words, says=("fold.json",))
 
 
 def test_a_report_of_nothing_is_data(bench, tmp_path) -> None:

@@ -37,22 +37,6 @@ def test_a_resection_cavity_belongs_to_no_class(target: Target) -> None:
 
 
 @TARGETS
-def test_region_scores_of_a_code_are_the_regions(target: Target) -> None:
-    assert torch.equal(target.region_scores(target.encode(LABELS)), regions(LABELS))
-
-
-@TARGETS
-def test_region_scores_are_nested(target: Target) -> None:
-    scores = target.activate(torch.randn(2, target.channels, 4, 4, 4))
-    if target is Target.SIGMOID_REGIONS:
-        assert torch.equal(target.region_scores(scores), scores)
-        return
-    whole, core, enhancing = target.region_scores(scores).unbind(dim=1)
-    assert (whole >= core).all()
-    assert (core >= enhancing).all()
-
-
-@TARGETS
 def test_scores_are_single_precision_in_the_unit_interval(target: Target) -> None:
     scores = target.activate(torch.tensor([-100.0, 0.0, 100.0], dtype=torch.bfloat16).expand(1, target.channels, 3))
     assert scores.dtype is torch.float32

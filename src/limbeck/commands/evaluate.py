@@ -26,8 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
     from limbeck.evaluation.table import write  # noqa: PLC0415
-    from limbeck.experiment import evaluate_run  # noqa: PLC0415
     from limbeck.report.tables import compare, terminal  # noqa: PLC0415
+    from limbeck.scoring import evaluate_run  # noqa: PLC0415
 
     check_file(arguments.out)
     names = [folder.resolve().name for folder in arguments.runs]

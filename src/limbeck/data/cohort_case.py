@@ -71,6 +71,17 @@ class CohortCase:
             raise DataError(f"case {self.id} has no {modality.role}")
         return self._array(f"{modality.role}.npy", np.float16)
 
+    def source(self, modality: Modality) -> Source:
+        """Where the sequence was imported from.
+
+        Raises:
+            DataError: the case lacks the sequence.
+        """
+        if not self.present[modality]:
+            raise DataError(f"case {self.id} has no {modality.role}")
+        origin = self.record["sources"][modality.role]
+        return Source(Path(origin["path"]), origin["channel"])
+
     def labels(self) -> NDArray[np.uint8] | None:
         """The segmentation in model space, memory-mapped `[D,H,W]` uint8, codes of `anatomy.Label`; or None."""
         return self._array("labels.npy", np.uint8) if self.segmented else None

@@ -26,7 +26,7 @@ class SamplingSettings:
     """What a training batch holds.
 
     Attributes:
-        patch: crop in voxels of the cohort's spacing (GKD, RIRN: 160,192,128 at 1 mm; PKDR: 96,128,128).
+        patch: crop in voxels of the cohort's spacing (z,y,x; GKD, RIRN: 128,192,160 at 1 mm; PKDR: 96,128,128).
         batch: crops a step (GKD, RIRN: 1; PKDR: 4).
         foreground: share of crops that are laid around a tumour voxel, its label drawn evenly (nnU-Net: 0.33).
         augment: spatial and intensity augmentation; false leaves the three axis flips of ACN.
@@ -79,7 +79,7 @@ def eligible(cases: Sequence[CohortCase], subsets: Sequence[Subset], privileged:
         DataError: there are none.
     """
     wanted = [Subset(Modality)] if privileged else list(subsets)
-    usable = [case for case in cases if any(_has(case, subset) for subset in wanted)]
+    usable = [case for case in cases if any(subset.within(case.present) for subset in wanted)]
     usable = [case for case in usable if case.segmented]
     if not usable:
         names = " or ".join(str(subset) for subset in wanted[:4])
@@ -120,7 +120,7 @@ class CropReader(Dataset[Crops]):
             reference = case.labels()
             assert reference is not None
             _copy(reference, labels[index], origin)
-            choices = [subset for subset in self.subsets if _has(case, subset)]
+            choices = [subset for subset in self.subsets if subset.within(case.present)]
             available.append(choices[int(rng.integers(len(choices)))].mask())
             origins.append(origin)
             present.append(case.present)
@@ -152,7 +152,7 @@ class CropReader(Dataset[Crops]):
 
 
 def batches(
-    reader: CropReader, start: int, steps: int, seed: int, device: torch.device, augmentation: Augmentation
+    reader: CropReader, start: int, steps: int, device: torch.device, augmentation: Augmentation
 ) -> Iterator[Batch]:
     """Batches of the steps `start` to `steps - 1`, on the device, augmented there, and denied what is not available."""
     loader = DataLoader(
@@ -166,17 +166,15 @@ def batches(
         generator=torch.Generator(),
     )
     for step, crops in zip(range(start, steps), loader, strict=True):
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step, 1]).generate_state(1)[0]))
+        generator = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([reader.seed, step, 1]).generate_state(1)[0])
+        )
         images = crops.images.to(device).float()
         parameters = draw(augmentation, len(images), generator)
         images, labels = apply(images, crops.labels.to(device).long(), parameters)
         available = crops.available.to(device)
         view = View.of(images, available, crops.origin.to(device))
         yield Batch(view, images, crops.present.to(device), labels, crops.case_ids)
-
-
-def _has(case: CohortCase, subset: Subset) -> bool:
-    return all(case.present[modality] for modality in subset)
 
 
 def _copy(source: np.ndarray, target: np.ndarray, origin: tuple[int, int, int]) -> None:

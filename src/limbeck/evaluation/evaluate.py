@@ -29,6 +29,10 @@ class ScoredCase(Protocol):
     def id(self) -> str:
         """The case's name in its cohort."""
 
+    @property
+    def present(self) -> Sequence[bool]:
+        """`[4]`, which sequences lie on disk."""
+
     def reference(self) -> tuple[NDArray[np.uint8], Grid]:
         """The label map `[D,H,W]` in codes of `anatomy.Label` on the scan's own grid, and that grid."""
 
@@ -48,7 +52,7 @@ def evaluate(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
-    """Score a segmentation over every case and subset.
+    """Score a segmentation over every case, and every subset that the case has.
 
     Args:
         segment: gives the label map `[D,H,W]` of a case from a subset of its sequences, on the reference's grid.
@@ -65,11 +69,11 @@ def evaluate(
         DataError: a prediction does not lie on its reference's grid or holds unknown codes; names the case.
     """
     rows: list[Row] = []
-    done = 0
+    done, total = 0, sum(subset.within(case.present) for case in cases for subset in subsets)
     for case in cases:
         reference, grid = case.reference()
         spacing = voxel_edges_mm(grid.affine)
-        for subset in subsets:
+        for subset in (subset for subset in subsets if subset.within(case.present)):
             labels = segment(case, subset)
             try:
                 scores = score(labels, reference, spacing, metrics)
@@ -81,7 +85,7 @@ def evaluate(
             ]
             done += 1
             if progress is not None:
-                progress(done, len(cases) * len(subsets))
+                progress(done, total)
     return rows
 
 

@@ -48,7 +48,7 @@ METHODS: dict[str, Entry] = {
     ),
     "gkd": Entry(
         "GKD",
-        "Xiong, Shen, Wang, Electronics 2023, 12, 1516",
+        "Xiong, Shen, Wang, Electronics 2023, 12(7), 1516",
         "one frozen, all four sequences (supervised)",
         "any one of the 15",
         "soft labels and cascade region attention from a frozen teacher",

@@ -1,7 +1,6 @@
 """Random sequence dropout: one network for all 15 subsets.
 
-**Paper.** None: the strong simple rival. Plain dropout of sequences alone lifted a published nnU-Net's whole-tumour
-Dice without FLAIR from 60 to 93 %, so a distillation method has to beat it too.
+**Paper.** None: the strong simple rival, which a distillation method has to beat besides the lower bound.
 
 **Idea.** The network has four input channels; in training every sample sees a subset drawn uniformly from the 15,
 and absent sequences are zero, which is the mean of a z-scored brain.

@@ -1,23 +1,31 @@
 """GKD: segmentation-map distillation and cascade region attention distillation.
 
-**Paper.** Xiong, Shen, Wang: "GKD", Electronics 2023, 12, 1516.
+**Paper.** Xiong, Shen, Wang: Generalized Knowledge Distillation for Unimodal Glioma Segmentation from Multimodal
+Models. Electronics 2023, 12(7), 1516.
 
 **Idea.** A teacher that has seen all four sequences is frozen. The student, which sees one, learns (a) its softened
-class probabilities at every voxel, and (b) the direction of its mean feature inside the tumour regions, the whole
-tumour at the finest level, the core at the next, the enhancing tumour at the third.
+class probabilities at every voxel (SMD, segmentation map distillation, also printed as graph distillation), and
+(b) the direction of its mean feature inside the tumour regions (CRAD, cascade region attention distillation): the
+whole tumour at the encoder's finest level, the core at the next, the enhancing tumour at the third.
 
 **Equations.**
-Eq. 1-2 -> `soft_labels` -> `losses.soft_label_divergence`;
-Eq. 3-6 -> `region_attention` -> `losses.cascade_region_attention`;
-Eq. 7, segmentation -> `segmentation` -> `losses.cross_entropy_dice`.
+Eq. 1-2, SMD -> `soft_labels` -> `losses.soft_label_divergence`;
+Eq. 3-6, CRAD -> `region_attention` -> `losses.cascade_region_attention`;
+Eq. 7, cross-entropy + Dice -> `segmentation` -> `losses.cross_entropy_dice`.
 
-**Departures.** The paper leaves open the temperature, the reduction, the resizing of the masks, what happens to empty
-regions, the number of classes and the form of the Dice loss. Here: T = 4 and the factor T^2 (as EMKD, whose losses
-these resemble; Eq. 1 prints no T^2: `t2_scale: false`); sum over classes, mean over voxels and batch; masks by
-nearest neighbour (`mask_resize`); a region that is empty in a sample's resized mask is left out; four classes;
-squared-denominator soft Dice. The teacher's and the student's U-Net is ACN's, whose protocol the paper adopts.
+**Departures.** Where the paper is silent, this file takes:
+four classes (background and three labels; regions are formed from the arg-max);
+T = 4 and the factor T^2, as EMKD, whose losses these resemble (Eq. 1 prints no T^2: `t2_scale: false`);
+cross-entropy and Dice of equal weight, Dice with squared denominators over the three foreground classes;
+masks brought to a level's size by nearest neighbour (`mask_resize`);
+CRAD by sample, averaged over the samples whose resized mask is not empty, and exactly 0 if none is;
+ACN's U-Net for both sides, since the paper adopts ACN's protocol.
+Students of two or three sequences go beyond the paper, which has four students of one.
 
-**Weights.** Published: segmentation 1, soft labels 0.75, region attention 0.9. Ours: the same.
+**Weights.** Published (Eq. 7): segmentation 1, soft labels 0.75, region attention 0.9. Ours are the same, on these
+reductions: segmentation is a mean over voxels plus a mean over classes; soft labels are summed over classes and
+averaged over voxels and batch, so that with T^2 the gradient's weight is 0.75 x 16 = 12; region attention is the sum
+over three levels.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from limbeck.errors import UsageError, require
+from limbeck.errors import LimbeckError, UsageError, require
 from limbeck.methods.base import Method
 
 
@@ -47,6 +47,10 @@ class OptimiserSettings:
         require(0 <= self.clip < math.inf, "clip", self.clip, "0 or a number above it")
 
 
+class DivergedError(LimbeckError):
+    """A loss or a gradient is no longer finite; no optimiser has stepped on it."""
+
+
 class Optimisers:
     """One optimiser a group. Gradients of all groups are taken before any group steps."""
 
@@ -78,6 +82,9 @@ class Optimisers:
         for name in names:
             limit = self.settings.clip or math.inf
             norms[name] = float(nn.utils.clip_grad_norm_(self.groups[name], limit))
+            if not math.isfinite(norms[name]):
+                raise DivergedError(f"the gradient of group {name} is {norms[name]}: lower learning_rate")
+        for name in names:
             self.by_group[name].step()
         return norms
 

@@ -14,13 +14,13 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from limbeck.batch import Batch
-from limbeck.errors import LimbeckError, require
+from limbeck.errors import require
 from limbeck.methods.base import Method, Objectives, Progress
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import Card
 from limbeck.training.checkpoint import Best, restore, save_best, save_last
 from limbeck.training.log import Log
-from limbeck.training.optimise import Optimisers, OptimiserSettings
+from limbeck.training.optimise import DivergedError, Optimisers, OptimiserSettings
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,6 @@ class TrainingSettings:
         require(self.validate_every >= 0, "validate_every", self.validate_every, "0 or a number of steps")
 
 
-class DivergedError(LimbeckError):
-    """A term of the loss is no longer finite."""
-
-
 @dataclass(frozen=True)
 class Job:
     """What one run trains with.
@@ -85,8 +81,9 @@ def fabric_for(settings: TrainingSettings) -> Fabric:
     # Both of Lightning's halves share one logger, which belongs to whichever was imported last.
     for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning.pytorch"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+    devices = [device.index or 0] if device.type == "cuda" else 1
     precision = "bf16-mixed" if uses_bf16(settings.precision, device) else "32-true"
-    return Fabric(accelerator=device.type, devices=1, precision=precision)  # type: ignore[arg-type]
+    return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
 
 
 def train(
@@ -112,13 +109,15 @@ def train(
         last = done == settings.steps
         if done % settings.epoch_steps == 0:
             method.after_epoch(progress)
-        if last or done % settings.log_every == 0:
+        saves = last or done % settings.save_every == 0
+        # A checkpoint holds no half-filled means, so a resumed run writes the lines that this one writes.
+        if saves or done % settings.log_every == 0:
             log.write(done, progress.epoch)
         if last or (settings.validate_every and done % settings.validate_every == 0):
             dice = job.validate(method)
             log.write(done, progress.epoch, {"validation_dice": dice})
             best = save_best(job.folder, method, job.card, done, dice, best)
-        if last or done % settings.save_every == 0:
+        if saves:
             save_last(job.folder, method, job.card, done, optimisers, best)
         clock = time.perf_counter()
     return best

@@ -19,6 +19,7 @@ class Grid:
 
 @dataclass
 class Case:
+    present = (True, True, True, True)
     id: str
     at: int
     reads: int = 0

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from limbeck.batch import Batch
@@ -21,6 +20,9 @@ from limbeck.methods.saved import Card
 from limbeck.training.checkpoint import Best, restore, save_best, save_last
 from limbeck.training.log import Log
 from limbeck.training.optimise import DivergedError, Optimisers, OptimiserSettings
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Job:
 
 def fabric_for(settings: TrainingSettings) -> Fabric:
     """Fabric on one device in the asked precision."""
+    from lightning.fabric import Fabric  # noqa: PLC0415 - two seconds, which help and checks of settings need not wait
+
     device = pick_device(settings.device)
     # Both of Lightning's halves share one logger, which belongs to whichever was imported last.
     for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning.pytorch"):

@@ -1,0 +1,39 @@
+"""The example scripts run, in small."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from limbeck.cli import main
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_example_is_run_here_and_is_short() -> None:
+    scripts = {path.stem: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
+    assert scripts.keys() == {"train_on_phantoms", "predict_a_case", "read_results"}
+    assert max(scripts.values()) < 60
+
+
+def test_examples_train_predict_and_read(tmp_path: Path) -> None:
+    run = load("train_on_phantoms").train(tmp_path, cases=5, steps=2, spacing_mm=6.0, patch=24)
+    scan = next((tmp_path / "phantoms").glob("*/*_flair.nii.gz"))
+    volumes = load("predict_a_case").predict(str(run), {"flair": str(scan)}, tmp_path / "mask.nii.gz")
+    assert (tmp_path / "mask.nii.gz").is_file()
+    assert volumes.keys() == {"WT", "TC", "ET"}
+    results = tmp_path / "results.csv"
+    assert main(["evaluate", str(run), "--data", str(tmp_path / "cohort"), "--out", str(results)]) == 0
+    means = load("read_results").means(results)
+    assert {key[0] for key in means} == {run.name}
+    assert all(0 <= value <= 1 for value in means.values())

@@ -191,6 +191,14 @@ def test_a_folder_gets_a_mask_for_every_patient(shop, told, tmp_path) -> None:
         name = mask.name.removesuffix(".nii.gz")
         lies_over(mask, shop.phantoms / name / f"{name}_t2.nii.gz")
         assert set(np.unique(np.asarray(nib.load(mask).dataobj))) <= {0, 1, 2, 3}
+    # Again: what is finished and unharmed is kept, what was changed since is no longer ours to replace.
+    before = {mask: mask.stat().st_mtime_ns for mask in masks}
+    told.readouterr()
+    assert main([*words, "-o", str(tmp_path / "masks")]) == 0
+    assert f"{len(masks)} of them from before" in told.readouterr().out
+    assert {mask: mask.stat().st_mtime_ns for mask in masks} == before
+    masks[0].write_bytes(masks[1].read_bytes())
+    assert main([*words, "-o", str(tmp_path / "masks")]) == 6
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(shop, tmp_path) -> None:

@@ -42,7 +42,7 @@ LABELS = ("teacher", "alone", "distilled")
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """The demo's budget: some eight minutes on two cores.
+    """The demo's budget: some six minutes on two cores.
 
     Attributes:
         cases: phantoms; a third of them is held out for the table.
@@ -56,7 +56,7 @@ class DemoSettings:
 
     cases: int = 48
     spacing: float = 2.0
-    steps: int = 400
+    steps: int = 600
     width: int = 8
     patch: int = 48
     subset: str = "flair"

@@ -186,17 +186,8 @@ def run(
         return folder
     torch.manual_seed(experiment.run.seed)
     kind = find(experiment.method)
-    context = Context(experiment.subsets, teachers=teachers)
-    method = build(experiment.method, experiment.method_settings, context)
-    card = Card(
-        experiment.method,
-        dataclasses.asdict(experiment.method_settings),
-        experiment.subsets,
-        context.target,
-        cohort.spacing_mm,
-        experiment.sampling.patch,
-        origin={**origin, "experiment": digest},
-    )
+    method = build(experiment.method, experiment.method_settings, Context(experiment.subsets, teachers=teachers))
+    card = _card(experiment, cohort, {**origin, "experiment": digest})
     cases = [cohort.case(name) for name in fold.train]
     reader = CropReader(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged)
     fabric = fabric_for(experiment.training)
@@ -220,6 +211,18 @@ def run_name(experiment: Experiment, digest: str) -> str:
     """`<method>-<subset>-f<fold>-s<seed>-<hash8>`."""
     settings = experiment.run
     return f"{experiment.method}-{experiment.subset_name}-f{settings.fold}-s{settings.seed}-{digest[:8]}"
+
+
+def _card(experiment: Experiment, cohort: Cohort, origin: dict[str, Any]) -> Card:
+    return Card(
+        experiment.method,
+        dataclasses.asdict(experiment.method_settings),
+        experiment.subsets,
+        Context(experiment.subsets).target,
+        cohort.spacing_mm,
+        experiment.sampling.patch,
+        origin=origin,
+    )
 
 
 def _fold_record(cohort: Cohort, fold: Fold) -> dict[str, Any]:

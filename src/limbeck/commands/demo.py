@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write")
     parser.add_argument("--cases", type=at_least(3), default=48, help="phantoms; a third is held out")
-    parser.add_argument("--steps", type=at_least(1), default=400, help="training steps of each of the three runs")
+    parser.add_argument("--steps", type=at_least(1), default=600, help="training steps of each of the three runs")
     parser.add_argument("--subset", default="flair", help="what the students see")
     parser.add_argument("--spacing", type=float, default=2.0, help="voxel size in mm")
     parser.add_argument("--width", type=int, default=8, help="network width")

@@ -60,7 +60,8 @@ def region_means(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """
     weights = masks.detach().to(features.dtype).flatten(2)
     voxels = weights.sum(2)
-    sums = weights @ features.flatten(2).transpose(1, 2)
+    # Features first: the gradient then has their memory layout. The other way round, adding it cost a tenth of a step.
+    sums = (features.flatten(2) @ weights.transpose(1, 2)).transpose(1, 2)
     return sums / voxels.clamp(min=1)[..., None], voxels > 0
 
 

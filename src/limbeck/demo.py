@@ -170,7 +170,7 @@ def _verdict(rows: list[Row], names: Mapping[str, str], settings: DemoSettings) 
     helped = "helped" if gain > 0 else "did harm"
     found = f"Distillation {helped}" if decided else "This budget is too small to tell whether distillation helps"
     longer = f"limbeck demo --steps {settings.steps * 8} --cases {settings.cases * 4} --out longer"
-    more = "" if decided and gain > 0 else f" A longer run shows more: {longer}."
+    more = "" if decided and gain > 0 else f" A longer run can tell more: {longer}."
     return (
         f"{found}: mean Dice {gain:+.3f} over {len(cases)} held-out phantoms "
         f"(Wilcoxon signed-rank, p = {probability:.3f}; one seed).{more}"

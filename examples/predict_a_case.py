@@ -15,5 +15,7 @@ def predict(run: str, scans: dict[str, str], out: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     model, *pairs = sys.argv[1:]
     print(predict(model, dict(pair.split("=", 1) for pair in pairs), Path("mask.nii.gz")))

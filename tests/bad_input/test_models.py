@@ -187,7 +187,18 @@ def test_an_evaluation_asked_for_wrongly_is_told_before_it_starts(bench, tmp_pat
     bench.refuses(USAGE, *words, results, "--device", "abacus", says=("'abacus'",))
     bench.refuses(USAGE, *words, tmp_path, says=(str(tmp_path), "folder"))
     bench.refuses(USAGE, words[0], bench.student, *words[1:], results, says=("student", "twice"))
+    bench.refuses(USAGE, *words, tmp_path / "results.txt", says=("results.txt", ".csv"))
     assert not results.exists()
+    results.write_text("mine")
+    bench.refuses(USAGE, *words, results, says=("results.csv", "--overwrite"))
+    assert results.read_text() == "mine"
+
+
+def test_a_prediction_from_an_unfinished_run_says_so(bench, tmp_path) -> None:
+    unfinished = copied(bench.student, tmp_path / "unfinished")
+    (unfinished / "DONE").unlink()
+    assert main(["predict", str(unfinished), "--flair", str(bench.flair), "-o", str(tmp_path / "mask.nii.gz")]) == 0
+    assert "unfinished: its weights are of step" in bench.capsys.readouterr().err
 
 
 def test_cases_that_a_run_has_learnt_from_are_not_scored_as_another_cohort(bench, tmp_path) -> None:

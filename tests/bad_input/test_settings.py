@@ -66,7 +66,7 @@ SETTINGS = [
     (["--width", "12"], ("width", "12", "multiple of 8")),
     (["--dropout", "1"], ("dropout", "1", "below 1")),
     (["--precision", "fp8"], ("precision", "'fp8'", "bf16")),
-    (["--device", "abacus"], ("'abacus'", "auto, cpu or cuda")),
+    (["--device", "abacus"], ("'abacus'", "expected auto")),
     (["surplus"], ("'surplus'",)),
     (["--subset", "flare"], ("'flare'", "did you mean 'flair'?")),
     (["--subset", "flair+t2f"], ("'flair+t2f'", "twice")),

@@ -45,14 +45,18 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def check_file(target: Path) -> None:
-    """Refuse a place that no file can be written to, before work is done for it.
+def check_file(target: Path, endings: tuple[str, ...] = (), overwrite: bool = True) -> None:
+    """Refuse a place that no file can or should be written to, before work is done for it.
 
     Raises:
-        UsageError: the path is a folder, or lies below a file.
+        UsageError: the path is a folder, lies below a file, has none of the endings, or exists and may not be replaced.
     """
     if target.is_dir():
         raise UsageError(f"output {target} is a folder: expected the name of a file")
+    if endings and not target.name.endswith(endings):
+        raise UsageError(f"output {target}: expected a name that ends in {' or '.join(endings)}")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists: give --overwrite to replace it")
     check_folder(target.parent)
 
 

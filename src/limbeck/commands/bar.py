@@ -23,7 +23,7 @@ class _Rate(TextColumn):
 
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Callable[..., None]]:
-    """Yield a function `advance(done, loss=None)` that moves the bar to `done` of `total`."""
+    """Yield a function that moves the bar: `advance(done, total)` as those do who count cases, or `(step, loss)`."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:<28}"),
@@ -37,9 +37,8 @@ def bar(title: str, total: int) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=total, note="")
 
-        def advance(done: int, loss: float | int | None = None) -> None:
-            # Readers that count cases pass (done, total); training passes (step, loss).
-            note = f"loss {loss:.3f}" if isinstance(loss, float) else ""
-            progress.update(task, completed=done, note=note)
+        def advance(done: int, more: float | int | None = None) -> None:
+            note = f"loss {more:.3f}" if isinstance(more, float) else ""
+            progress.update(task, completed=done, total=more if isinstance(more, int) else None, note=note)
 
         yield advance

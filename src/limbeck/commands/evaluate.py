@@ -18,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subsets", default="all", help="all that a run serves, or names with commas: flair,t1ce")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace a table that exists")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.report.tables import compare, terminal  # noqa: PLC0415
     from limbeck.scoring import evaluate_run  # noqa: PLC0415
 
-    check_file(arguments.out)
+    check_file(arguments.out, (".csv",), arguments.overwrite)
     names = [folder.resolve().name for folder in arguments.runs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"run {twice[0]} is given twice: expected each run once")

@@ -34,8 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
             f"{report.errors} errors, {report.warnings} warnings"
         )
         if report.findings:
-            table = Table("case", "severity", "what", "remedy")
-            for finding in report.findings:
+            table = Table()
+            for heading in ("case", "severity", "what", "remedy"):
+                # A path must be whole, however narrow the screen.
+                table.add_column(heading, overflow="fold")
+            for finding in sorted(report.findings, key=lambda finding: finding.severity != "error"):
                 table.add_row(finding.case, finding.severity, finding.what, finding.remedy)
             Console().print(table)
     return DataError.exit_code if report.errors else 0

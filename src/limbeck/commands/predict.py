@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.inference.predictor import load  # noqa: PLC0415 - torch
 
     predictor = load(arguments.model, arguments.device)
+    if (arguments.model / "experiment.yaml").is_file() and not (arguments.model / "DONE").is_file():
+        print(
+            f"limbeck: note: {arguments.model} is unfinished: its weights are of step {predictor.card.step}",
+            file=sys.stderr,
+        )
     if arguments.folder:
         return _folder(predictor, arguments)
     if arguments.case:
@@ -142,9 +148,7 @@ def _check_out(arguments: argparse.Namespace, scans: dict[str, Path]) -> None:
     if arguments.folder:
         check_folder(out)
         return
-    if not out.name.endswith((".nii", ".nii.gz")):
-        raise UsageError(f"output {out}: expected a name that ends in .nii or .nii.gz")
-    check_file(out)
+    check_file(out, (".nii", ".nii.gz"))
     for role, scan in scans.items():
         if out.resolve() == scan.resolve():
             raise UsageError(f"output {out} is the {role} scan itself: expected another name")

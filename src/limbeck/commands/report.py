@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.report import figures, page  # noqa: PLC0415 - matplotlib
     from limbeck.report.tables import compare  # noqa: PLC0415
 
-    check_file(arguments.out)
+    check_file(arguments.out, (".html",))
     rows = [row for path in arguments.results for row in read(path)]
     comparison = compare(rows)
     boxes = figures.dice_by_region(arguments.out.with_name(f"{arguments.out.stem}-dice.png"), comparison)

@@ -129,6 +129,8 @@ def read(path: Path) -> list[Row]:
         DataError: the file is missing, no text, without rows, has another header or schema, or holds a wrong value
             or a repeated row; the message names the file and the line.
     """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file: expected a table that limbeck evaluate has written")
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as stream:
             return _parse(Path(path), _numbered(stream))

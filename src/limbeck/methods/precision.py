@@ -23,7 +23,8 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name!r} is not available here: expected auto, cpu or cuda") from error
+        here = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu, since there is no GPU"
+        raise UsageError(f"device {name!r} is not available here: expected {here}") from error
     return device
 
 

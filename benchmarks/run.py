@@ -83,6 +83,25 @@ def _steps(arguments: argparse.Namespace) -> None:
         if name != "supervised":
             spread = f"{min(ratios):.2f} to {max(ratios):.2f} over the turns"
             _row(f"ratio {name} / supervised", f"{statistics.median(ratios):.2f}", f"paired, {spread}")
+    passes = _forward_seconds(fabric, arguments.width, arguments.patch, arguments.rounds)
+    floor = 1 + statistics.median(passes) / statistics.median(seconds["supervised"])
+    _row(
+        "forward pass of a teacher", f"{statistics.median(passes):.3f} s", f"a floor of {floor:.2f} for the ratio above"
+    )
+
+
+def _forward_seconds(fabric: Any, width: int, side: int, rounds: int) -> list[float]:
+    """A frozen teacher's pass: what every distilled step pays on top of a plain one."""
+    teacher = build("supervised", find("supervised").Settings(width=width), Context((ALL,))).eval()
+    images = torch.randn(2, 4, side, side, side)
+    seconds = []
+    for turn in range(rounds + 2):
+        started = time.perf_counter()
+        with torch.no_grad(), fabric.autocast():
+            teacher(images)
+        if turn >= 2:
+            seconds.append(time.perf_counter() - started)
+    return seconds
 
 
 def _stepper(name: str, width: int, side: int) -> Callable[[Any], None]:

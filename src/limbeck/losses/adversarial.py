@@ -21,10 +21,16 @@ def critic_loss(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
 
 
 @full_precision
-def fool_loss(student_logits: Tensor) -> Tensor:
-    """The student's side: scalar, the cross-entropy of passing for the teacher (RIRN Eq. 8, non-saturating).
+def fool_loss(student_logits: Tensor, saturating: bool = False) -> Tensor:
+    """The student's side: scalar, the cross-entropy of passing for the teacher (RIRN Eq. 8, non-saturating as in ACN).
+
+    `-log(1 - D(S))`, or `log D(S)` as Eq. 8 prints it: both fall as the student passes for the teacher. The printed
+    form is negative without bound, and its gradient fades while the critic sees through the student.
 
     Args:
         student_logits: `[B,*]`, the critic's verdict on the student's output, with the critic held fixed.
+        saturating: the printed form, `log D(S)`.
     """
+    if saturating:
+        return F.logsigmoid(student_logits).mean()
     return F.softplus(student_logits).mean()

@@ -19,14 +19,18 @@ def patch_contrast(student: Tensor, teacher: Tensor, foreground: Tensor, tempera
     in the same crop whose patch is of the other kind; cosines over `temperature`. Patches of the same kind are
     neither. A crop whose patches are all of one kind gives exactly 0.
 
+    Unlike every other distillation term, this one sends a gradient to the teacher's embeddings as well: both sides'
+    projectors learn from it, for a projector without training would embed at random. The teacher's features behind
+    its projector are the caller's to detach.
+
     Args:
         student: embeddings `[B,C,*]`, one vector for each patch.
-        teacher: embeddings `[B,C,*]`, taken as constant.
+        teacher: embeddings `[B,C,*]`, made by a projector from features that the caller has detached.
         foreground: `[B,*]`, whether a patch holds any tumour.
         temperature: `tau`, above 0; the paper does not state it, 0.1 is SimCLR's.
     """
     directions = F.normalize(student.flatten(2), dim=1)
-    anchors = F.normalize(teacher.detach().flatten(2), dim=1)
+    anchors = F.normalize(teacher.flatten(2), dim=1)
     similarity = directions.transpose(1, 2) @ anchors / temperature
     kind = foreground.flatten(1) > 0
     unlike = kind[:, :, None] != kind[:, None, :]

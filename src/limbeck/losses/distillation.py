@@ -44,6 +44,19 @@ def soft_region_entropy(student_logits: Tensor, teacher_logits: Tensor, temperat
 
 
 @full_precision
+def batch_sum(divergence: Tensor) -> Tensor:
+    """A map summed over all its voxels and divided by the batch alone: scalar (MTCM-KD's code, 4.3 of the papers).
+
+    MTCM-KD's published reduction, which is what torch's `batchmean` does to a volume. It is larger than the mean by
+    the number of voxels, 2.1 million at 128^3, and drowns every supervised term: for the as-published mode only.
+
+    Args:
+        divergence: `[B,*]`, one value a voxel, as `soft_label_divergence` gives it.
+    """
+    return divergence.sum() / divergence.shape[0]
+
+
+@full_precision
 def performance_weights(scores: Tensor, total: float) -> Tensor:
     """Weights of several teachers in proportion to their scores: `[K]`, with sum `total` (MTCM-KD Eq. 1).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -13,6 +14,7 @@ from limbeck.errors import UsageError
 from limbeck.losses.precision import full_precision
 
 MaskMode: TypeAlias = Literal["nearest", "maxpool"]
+Pooling: TypeAlias = Literal["mean", "max", "min", "mid"]
 
 
 def resize_masks(masks: Tensor, shape: Sequence[int], mode: MaskMode = "nearest") -> Tensor:
@@ -63,6 +65,40 @@ def region_means(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     # Features first: the gradient then has their memory layout. The other way round, adding it cost a tenth of a step.
     sums = (features.flatten(2) @ weights.transpose(1, 2)).transpose(1, 2)
     return sums / voxels.clamp(min=1)[..., None], voxels > 0
+
+
+@full_precision
+def region_pool(features: Tensor, masks: Tensor, how: Pooling = "mean") -> tuple[Tensor, Tensor]:
+    """One vector for each mask, `[B,R,C]`, and whether the mask holds any voxel, `[B,R]` bool (RIRN Eq. 3, Table 7).
+
+    Where a mask is empty the vector is 0 without a gradient.
+
+    Args:
+        features: `[B,C,*]`.
+        masks: `[B,R,*]` of the features' size, 0 or 1, taken as constant.
+        how: channel by channel the `mean` under the mask, its `max` or `min`, or `mid`, half of both's sum.
+
+    Raises:
+        UsageError: `how` is none of the four.
+    """
+    if how == "mean":
+        return region_means(features, masks)
+    if how not in ("max", "min", "mid"):
+        raise UsageError(f"pooling {how!r}: expected 'mean', 'max', 'min' or 'mid'")
+    values, within = features.flatten(2), masks.flatten(2) > 0
+    vectors = torch.stack([_extreme(values, mask, how) for mask in torch.split(within, 1, dim=1)], dim=1)
+    valid = within.any(2)
+    return torch.where(valid[..., None], vectors, torch.zeros_like(vectors)), valid
+
+
+def _extreme(values: Tensor, mask: Tensor, how: Literal["max", "min", "mid"]) -> Tensor:
+    """The pooled value `[B,C]` of `[B,C,N]` under one mask `[B,1,N]`; not finite where the mask is empty."""
+    if how == "mid":
+        return (_extreme(values, mask, "max") + _extreme(values, mask, "min")) / 2
+    # Of each channel only the chosen voxel's number is kept for the gradient; amax would keep a copy of the features.
+    if how == "max":
+        return values.masked_fill(~mask, -math.inf).max(2).values
+    return values.masked_fill(~mask, math.inf).min(2).values
 
 
 @full_precision

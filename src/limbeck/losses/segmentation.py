@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from limbeck.losses.precision import full_precision
 from limbeck.target import Target
 
-EPSILON = 1e-7  # MTCM-KD: keeps the division defined, and is too small to lend an absent class a score
+EPSILON = 1e-7  # ACN, MTCM-KD: keeps the division defined, and is too small to lend an absent class a score
 
 
 @full_precision
@@ -35,10 +37,30 @@ def soft_dice(probabilities: Tensor, targets: Tensor, squared: bool = True, smoo
 
 
 @full_precision
-def cross_entropy_dice(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy plus Dice for exclusive labels: scalar (GKD 1.3, where weights and variant are not stated).
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy for exclusive labels, the unweighted mean over voxels and batch: scalar.
 
-    Cross-entropy is the unweighted mean over voxels, Dice the mean of `soft_dice` over the three tissues.
+    Args:
+        logits: `[B,4,*]`, channels as in `Target.SOFTMAX_LABELS`.
+        labels: `[B,*]`, codes of `anatomy.Label`; a resection cavity counts as background.
+    """
+    return _cross_entropy(logits.log_softmax(1), Target.SOFTMAX_LABELS.encode(labels))
+
+
+@full_precision
+def soft_label_dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean of `soft_dice` over the three tissues, for exclusive labels: scalar in `[0, 1]`.
+
+    Args:
+        logits: `[B,4,*]`, channels as in `Target.SOFTMAX_LABELS`.
+        labels: `[B,*]`, codes of `anatomy.Label`; a resection cavity counts as background.
+    """
+    return _tissue_dice(logits.log_softmax(1), Target.SOFTMAX_LABELS.encode(labels))
+
+
+@full_precision
+def cross_entropy_dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """`cross_entropy` plus `soft_label_dice`: scalar (GKD 1.3, where weights and variant are not stated).
 
     Args:
         logits: `[B,4,*]`, channels as in `Target.SOFTMAX_LABELS`.
@@ -46,12 +68,11 @@ def cross_entropy_dice(logits: Tensor, labels: Tensor) -> Tensor:
     """
     truth = Target.SOFTMAX_LABELS.encode(labels)
     log_probabilities = logits.log_softmax(1)
-    dice = soft_dice(log_probabilities.exp()[:, 1:], truth[:, 1:])
-    return _cross_entropy(log_probabilities, truth) + dice.mean()
+    return _cross_entropy(log_probabilities, truth) + _tissue_dice(log_probabilities, truth)
 
 
 @full_precision
-def binary_cross_entropy_dice(logits: Tensor, targets: Tensor) -> Tensor:
+def binary_cross_entropy_dice(logits: Tensor, targets: Tensor, squared: bool = True) -> Tensor:
     """Binary cross-entropy plus Dice for channels that each decide alone: scalar (PKDR Eq. 2-4 and 8).
 
     Both are summed over the channels, as the paper prints them; cross-entropy is the mean over voxels and batch. The
@@ -60,10 +81,23 @@ def binary_cross_entropy_dice(logits: Tensor, targets: Tensor) -> Tensor:
     Args:
         logits: `[B,C,*]`.
         targets: `[B,C,*]`, 0 or 1.
+        squared: as in `soft_dice`; the paper prints the plain denominator, ProtoKD's code has the squared one.
     """
     targets = targets.to(logits.dtype)
     entropy = F.binary_cross_entropy_with_logits(logits, targets) * logits.shape[1]
-    return entropy + soft_dice(logits.sigmoid(), targets).sum()
+    return entropy + soft_dice(logits.sigmoid(), targets, squared).sum()
+
+
+@full_precision
+def region_dice(logits: Tensor, targets: Tensor, smooth: float = EPSILON) -> Tensor:
+    """The soft Dice loss summed over channels that each decide alone: scalar in `[0, C]` (RIRN Eq. 1, as in ACN).
+
+    Args:
+        logits: `[B,C,*]`; RIRN's channels are WT, TC and ET.
+        targets: `[B,C,*]`, 0 or 1.
+        smooth: as in `soft_dice`; so small that any trace of an absent channel costs nearly 1.
+    """
+    return soft_dice(logits.sigmoid(), targets, smooth=smooth).sum()
 
 
 @full_precision
@@ -86,6 +120,40 @@ def dice_jaccard_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     dice = 2 * overlap / (size + EPSILON)
     jaccard = overlap / (size - overlap + EPSILON)
     return ((1 - dice.mean()) + (1 - jaccard.mean()) + _cross_entropy(log_probabilities, truth)) / 3
+
+
+@full_precision
+def deep_supervision(loss: Callable[[Tensor, Tensor], Tensor], logits: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """One loss at several sizes, each level with half the weight of the finer one, weights of sum 1: scalar (CHOI 5.2).
+
+    Which levels take part is the caller's choice; nnU-Net leaves out the coarsest.
+
+    Args:
+        loss: of logits `[B,C,*]` and labels `[B,*]`, a scalar.
+        logits: for each level `[B,C,*]`, from fine to coarse.
+        labels: `[B,*]` at full size; each level sees `resize_labels` of it.
+    """
+    weights = [0.5**level for level in range(len(logits))]
+    terms = [
+        weight * loss(level, resize_labels(labels, level.shape[2:]))
+        for weight, level in zip(weights, logits, strict=True)
+    ]
+    return torch.stack(terms).sum() / sum(weights)
+
+
+def resize_labels(labels: Tensor, shape: Sequence[int]) -> Tensor:
+    """Labels `[B,D,H,W]` at another size, `[B,*shape]` of the same type, by nearest neighbour.
+
+    As torch's `nearest` and `resize_masks`, it takes the first voxel of each cell, so no code appears that was not
+    there, and a small region can be lost.
+    """
+    # Codes are small integers, which float32 holds exactly; torch resizes no int64.
+    return F.interpolate(labels[:, None].float(), size=tuple(shape), mode="nearest")[:, 0].to(labels.dtype)
+
+
+def _tissue_dice(log_probabilities: Tensor, truth: Tensor) -> Tensor:
+    """The mean of `soft_dice` over all classes but the first, the background."""
+    return soft_dice(log_probabilities.exp()[:, 1:], truth[:, 1:]).mean()
 
 
 def _cross_entropy(log_probabilities: Tensor, truth: Tensor) -> Tensor:

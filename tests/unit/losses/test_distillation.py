@@ -29,6 +29,7 @@ TERMS = {
     "relation_distance": lambda s, t: losses.relation_distance(
         losses.relation_matrix(s, s), losses.relation_matrix(t, t), 4, "rows"
     ),
+    "attention_distance": lambda s, t: losses.attention_distance(s, s, t, t, 4, "rows", rows=24),
     "barlow_twins": losses.barlow_twins,
 }
 
@@ -44,10 +45,24 @@ def pair():
     return torch.randn(2, 4, 4, 4, 4, requires_grad=True), torch.randn(2, 4, 4, 4, 4, requires_grad=True)
 
 
-def test_gradients_reach_the_student_and_never_the_teacher(term, pair):
+@pytest.mark.parametrize("name", [name for name in TERMS if name != "patch_contrast"])
+def test_gradients_reach_the_student_and_never_the_teacher(name, pair):
     student, teacher = pair
-    term(student, teacher).backward()
+    TERMS[name](student, teacher).backward()
     assert student.grad.isfinite().all()
+    assert student.grad.any()
+    assert teacher.grad is None
+
+
+def test_contrast_teaches_both_projectors_and_stops_where_its_caller_detaches(pair):
+    """The one term that moves a module on the teacher's side."""
+    student, teacher = pair
+    projectors = [torch.nn.Conv3d(4, 3, 1) for _ in pair]
+    ours, theirs = projectors[0](student), projectors[1](teacher.detach())
+    losses.patch_contrast(ours, theirs, chequered(), 0.1).backward()
+    for projector in projectors:
+        assert projector.weight.grad.isfinite().all()
+        assert projector.weight.grad.any()
     assert student.grad.any()
     assert teacher.grad is None
 
@@ -65,7 +80,14 @@ def test_half_precision_and_autocast_do_not_change_the_computation(term, pair):
 
 
 @pytest.mark.parametrize(
-    "name", ["soft_label_divergence", "cascade_region_attention", "class_relation", "relation_distance"]
+    "name",
+    [
+        "soft_label_divergence",
+        "cascade_region_attention",
+        "class_relation",
+        "relation_distance",
+        "attention_distance",
+    ],
 )
 def test_a_student_that_equals_its_teacher_has_nothing_to_learn(name, pair):
     student = pair[0].double().detach().requires_grad_()

@@ -1,37 +1,17 @@
-"""The residual U-Net that the methods share, and what every network gives."""
+"""The residual U-Net that GKD and RIRN share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor, nn
 
-from limbeck.errors import UsageError
 from limbeck.networks.blocks import GROUPS, ResidualBlock, Upsampling, channels_last
+from limbeck.networks.network import Network, Output
 
 DEPTHS = (1, 2, 2, 4)  # residual blocks of each encoder level
 VECTOR = 16  # channels that oneDNN convolves at once
 
 
-@dataclass(frozen=True)
-class Output:
-    """What a network gives: logits and named features, none of them activated by an output function.
-
-    Attributes:
-        logits: `[B,C,D,H,W]` at the input's size.
-        encoded: encoder features, fine to coarse; each level has half the size of the one before.
-        decoded: decoder features, coarse to fine; the last has the input's size and feeds the logits.
-        deep: logits of coarser levels; empty unless a network was asked for them.
-    """
-
-    logits: Tensor
-    encoded: tuple[Tensor, ...]
-    decoded: tuple[Tensor, ...]
-    deep: tuple[Tensor, ...] = ()
-
-
-class UNet(nn.Module):
+class UNet(Network):
     """The residual U-Net of ACN (Wang et al., 2021; papers.md 0.2), which GKD and RIRN share.
 
     With width `w` the encoder gives c1 `[B,w,D,H,W]`, c2 `[B,2w,D/2,H/2,W/2]`, c3 `[B,4w,D/4,..]` and c4
@@ -40,39 +20,25 @@ class UNet(nn.Module):
     Width 16 is the paper's: 4.70 million parameters, 272 billion multiply-accumulates on `160x192x128`.
 
     Attributes:
-        stride: every side of a crop must be a multiple of this.
-        widths: channels of the encoder's levels, fine to coarse.
         channels_last: whether features lie with channels last on a CPU; of no consequence but for time.
     """
 
     stride = 8
+    multiple = GROUPS
 
     def __init__(self, in_channels: int, out_channels: int, width: int = 16, dropout: float = 0.0) -> None:
-        """Make the network.
+        """Make the network; the arguments are `Network`'s, the width a multiple of 8.
 
-        Args:
-            in_channels: sequences that it reads.
-            out_channels: logits by voxel.
-            width: channels at full size, a multiple of 8; 16 is published.
-            dropout: share of whole channels set to zero after the first convolution, in training only. The text of
-                RIRN says 0.2; the code of ACN puts an element-wise 0.2 on c4 instead. The default leaves it out, since
-                at small widths whole lost channels are a heavy penalty.
-
-        Raises:
-            UsageError: the width is no multiple of 8, or the dropout lies outside `[0, 1)`.
+        RIRN's text puts a dropout of 0.2 after the first convolution; the code of ACN puts an element-wise 0.2 on c4
+        instead. The default leaves it out, since at small widths whole lost channels are a heavy penalty.
         """
-        super().__init__()
-        if width < GROUPS or width % GROUPS:
-            raise UsageError(f"network width {width}: expected a multiple of {GROUPS}, for example 16")
-        if not 0.0 <= dropout < 1.0:
-            raise UsageError(f"dropout {dropout}: expected at least 0 and below 1")
+        super().__init__(in_channels, out_channels, width, dropout)
         self.widths = (width, 2 * width, 4 * width, 8 * width)
         # On a CPU, convolutions in blocks of 16 channels waste half of the work at width 8, and channels last do not:
         # two crops of 64^3 in bfloat16 take 0.38 s forward and back on one core instead of 0.68 s. At width 16 the
         # blocks are full, and the copies would cost more than they save (0.82 s instead of 0.77 s).
         self.channels_last = width % VECTOR != 0
         self.stem = nn.Conv3d(in_channels, width, 3, padding=1)
-        self.dropout = nn.Dropout3d(dropout)
         self.downsampling = nn.ModuleList(
             nn.Conv3d(fine, 2 * fine, 3, stride=2, padding=1) for fine in self.widths[:-1]
         )
@@ -84,13 +50,7 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(ResidualBlock(fine) for fine in self.widths[-2::-1])
         self.head = nn.Conv3d(width, out_channels, 1)
 
-    def forward(self, images: Tensor) -> Output:
-        """Images `[B,in,D,H,W]` to logits and features.
-
-        Raises:
-            UsageError: a side is no multiple of the stride.
-        """
-        self._check(images.shape[2:])
+    def _encode(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.dropout(self.stem(images))
         if self.channels_last and features.device.type == "cpu":
             # After the first convolution, since the layout of a single channel says nothing.
@@ -98,14 +58,13 @@ class UNet(nn.Module):
         encoded = [self.encoder[0](features)]
         for down, level in zip(self.downsampling, list(self.encoder)[1:], strict=True):
             encoded.append(level(down(encoded[-1])))
+        return tuple(encoded)
+
+    def decode(self, encoded: tuple[Tensor, ...]) -> Output:
+        """c1 to c4 to logits; the last decoded features are u2."""
         decoded: list[Tensor] = []
         features = encoded[-1]
         for up, block, skip in zip(self.upsampling, self.decoder, encoded[-2::-1], strict=True):
             features = block(up(features, skip))
             decoded.append(features)
         return Output(self.head(features), tuple(encoded), tuple(decoded))
-
-    def _check(self, size: torch.Size) -> None:
-        if any(side % self.stride or side == 0 for side in size):
-            sides = "x".join(str(side) for side in size)
-            raise UsageError(f"crop size {sides}: every side must be a multiple of the network's stride {self.stride}")

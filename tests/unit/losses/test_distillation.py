@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from limbeck import losses
 from limbeck.losses.precision import full_precision
@@ -97,6 +98,17 @@ def test_a_student_that_equals_its_teacher_has_nothing_to_learn(name, pair):
     assert student.grad.abs().max() < 1e-8
 
 
+def test_contrast_does_not_vanish_where_student_and_teacher_agree(pair):
+    student = pair[0].detach()
+    assert losses.patch_contrast(student, student, chequered(), 0.1) > 0
+
+
+def test_twins_that_are_equal_differ_by_their_redundancy_alone(pair):
+    student = pair[0].detach().double()
+    assert losses.barlow_twins(student, student, redundancy=0.0).item() == pytest.approx(0, abs=1e-8)
+    assert losses.barlow_twins(student, student) > 0
+
+
 def test_entropy_has_the_teachers_own_as_its_floor(pair):
     teacher = pair[1].detach().double().requires_grad_()
     floor = losses.soft_region_entropy(teacher, teacher.detach().clone(), 10.0)
@@ -131,6 +143,15 @@ def test_divergence_of_extreme_logits_is_finite():
     student = torch.tensor([[[-3e4], [3e4]]], requires_grad=True)
     losses.soft_label_divergence(student, -student, 1.0).sum().backward()
     assert student.grad.isfinite().all()
+
+
+def test_the_batch_sum_is_what_batchmean_does_to_a_volume(pair):
+    student, teacher = (features.detach().double() for features in pair)
+    divergence = losses.soft_label_divergence(student, teacher, 20.0)
+    log_student, log_teacher = ((logits / 20).log_softmax(1) for logits in (student, teacher))
+    published = F.kl_div(log_student, log_teacher.exp(), reduction="batchmean")
+    assert torch.allclose(losses.batch_sum(divergence), published)
+    assert torch.allclose(losses.batch_sum(divergence), 4**3 * divergence.mean())
 
 
 def test_region_entropy_by_hand():

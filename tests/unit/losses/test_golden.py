@@ -62,6 +62,12 @@ def test_soft_dice(wave, labels):
     assert losses.soft_dice(probabilities, regions(labels)).tolist() == close(expected)
 
 
+def test_region_dice(wave, labels):
+    logits = 4 * wave(REGION_LOGITS, 0.7, 0)
+    expected = 0.5947731665 + 0.8244124267 + 0.8918279510
+    assert losses.region_dice(logits, regions(labels), smooth=1e-5).item() == close(expected)
+
+
 def test_class_relation(wave, labels):
     student, teacher = wave((2, 6, 8, 8, 8), 0.37, 0), wave((2, 6, 8, 8, 8), 0.41, 0.4)
     expected = [1.7503634682, 0.0410616867]
@@ -80,6 +86,15 @@ def test_relation_distance(wave, normaliser, divisor):
     student, teacher = relation(wave((1, 4, 3, 3, 3), 0.8, 0)), relation(wave((1, 4, 3, 3, 3), 0.8, 0.3))
     distance = losses.relation_distance(student, teacher, 4, normaliser)
     assert distance.item() * divisor == close(0.4348907044)
+
+
+def test_attention_distance(wave):
+    def attention(features):
+        weights = wave((2, 4), 1.1, 0), wave((2, 4), 1.7, 0)
+        return [torch.einsum("oc,bcdhw->bodhw", weight, features) for weight in weights]
+
+    student, teacher = attention(wave((1, 4, 3, 3, 3), 0.8, 0)), attention(wave((1, 4, 3, 3, 3), 0.8, 0.3))
+    assert losses.attention_distance(*student, *teacher, 4, rows=10).item() * 4 * 27 == close(0.4348907044)
 
 
 def test_adversarial_pair(wave):

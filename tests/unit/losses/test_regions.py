@@ -1,12 +1,15 @@
 """Regions as masks: means, resizing, cascade region attention, and regions that are not there."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from limbeck import losses
 from limbeck.errors import UsageError
+
+POOLINGS = ("mean", "max", "min", "mid")
 
 
 @pytest.fixture
@@ -40,6 +43,53 @@ def test_means_equal_those_of_selected_voxels(features, masks):
         assert torch.allclose(means[sample, region], chosen.mean(1))
 
 
+@pytest.mark.parametrize(
+    ("how", "first", "second"),
+    [
+        ("mean", [2.0, 1.0], [8.0, -2.0]),
+        ("max", [3.0, 4.0], [8.0, -2.0]),
+        ("min", [1.0, -2.0], [8.0, -2.0]),
+        ("mid", [2.0, 1.0], [8.0, -2.0]),
+    ],
+)
+def test_pooling_by_hand(how, first, second):
+    """Three voxels under the first mask, one with greater values under the second, none under the third."""
+    features = torch.tensor([[[1.0, 2.0, 3.0, 8.0], [-2.0, 4.0, 1.0, -2.0]]])
+    masks = torch.tensor([[[1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]])
+    vectors, valid = losses.region_pool(features, masks, how)
+    assert vectors.tolist() == [[first, second, [0.0, 0.0]]]
+    assert valid.tolist() == [[True, True, False]]
+
+
+def test_the_middle_is_not_the_mean():
+    features = torch.tensor([[[0.0, 0.0, 0.0, 8.0]]])
+    everywhere = torch.ones(1, 1, 4)
+    assert losses.region_pool(features, everywhere, "mid")[0].item() == 4
+    assert losses.region_pool(features, everywhere)[0].item() == 2
+
+
+def test_an_extreme_moves_the_voxel_that_it_came_from():
+    features = torch.tensor([[[1.0, 5.0, 2.0, 9.0]]], requires_grad=True)
+    vectors, _ = losses.region_pool(features, torch.tensor([[[1, 1, 1, 0]]]), "mid")
+    vectors.sum().backward()
+    assert features.grad.tolist() == [[[0.5, 0.5, 0.0, 0.0]]]
+
+
+@pytest.mark.parametrize("how", POOLINGS)
+def test_an_empty_mask_pools_to_zero_without_gradient(features, how):
+    student = features.clone().requires_grad_()
+    vectors, valid = losses.region_pool(student, torch.zeros(2, 3, 4, 4, 4), how)
+    assert not valid.any()
+    assert torch.equal(vectors, torch.zeros(2, 3, 5, dtype=torch.float64))
+    vectors.sum().backward()
+    assert torch.equal(student.grad, torch.zeros_like(student))
+
+
+def test_an_unknown_pooling_is_named(features, masks):
+    with pytest.raises(UsageError, match="median"):
+        losses.class_relation(features, features, masks, "median")
+
+
 def test_attention_by_hand():
     """Mean vectors at a right angle in one sample, at 60 degrees in the other: the mean of 1 and 1/2."""
     student = torch.tensor([[[3.0], [0.0]], [[2.0], [0.0]]], dtype=torch.float64)
@@ -71,7 +121,7 @@ def test_losses_ignore_voxels_outside_the_masks(features, masks):
     other = features.roll(1, 2)
     for loss in (
         lambda student: losses.cascade_region_attention([student], [other], [masks[:, :1]]),
-        lambda student: losses.class_relation(student, other, masks),
+        *(partial(losses.class_relation, teacher=other, masks=masks, aggregation=how) for how in POOLINGS),
     ):
         assert torch.allclose(loss(disturbed), loss(features))
 

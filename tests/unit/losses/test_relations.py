@@ -1,12 +1,15 @@
 """Relations between regions, positions, patches and channels."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from limbeck import losses
 from limbeck.errors import UsageError
+from limbeck.losses import relations
 
 
 @pytest.fixture
@@ -43,6 +46,18 @@ def test_class_relation_leaves_out_pairs_with_an_empty_region(features, masks):
     assert with_third[0] > without[0]
 
 
+def test_class_relation_of_extremes_by_hand():
+    """The first region's two voxels: their mean lies between the axes, their largest values point as (2, 1) does."""
+    student = torch.tensor([[[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]]], dtype=torch.float64)
+    masks = torch.tensor([[[1, 1, 0], [0, 0, 1]]])
+    alike = torch.ones(1, 2, 3, dtype=torch.float64)
+    expected = 2 * (1 - 2 / math.sqrt(5))
+    assert losses.class_relation(student, alike, masks, "max").tolist() == pytest.approx([expected])
+    assert losses.class_relation(student, alike, masks, "mid").tolist() == pytest.approx([expected])
+    # The smallest values are both 0, and a vector without direction is at a right angle to every other.
+    assert losses.class_relation(student, alike, masks, "min").tolist() == pytest.approx([2.0])
+
+
 def test_class_relation_allows_other_widths(features, masks):
     wide = torch.cat([features, features], dim=1)
     assert losses.class_relation(features, wide, masks).tolist() == pytest.approx([0, 0], abs=1e-12)
@@ -68,9 +83,115 @@ def test_distance_of_opposite_relations_reaches_its_bound():
     assert losses.relation_distance(identity, identity.roll(1, 2), 16).item() == pytest.approx(2 / 16)
 
 
-def test_an_unknown_normaliser_is_named():
+@pytest.mark.parametrize(
+    "distance", [losses.relation_distance, partial(losses.attention_distance, *[torch.eye(2)[None]] * 2)]
+)
+def test_an_unknown_normaliser_is_named(distance):
     with pytest.raises(UsageError, match="columns"):
-        losses.relation_distance(torch.eye(2)[None], torch.eye(2)[None], 1, "columns")
+        distance(torch.eye(2)[None], torch.eye(2)[None], 1, "columns")
+
+
+@pytest.fixture
+def attention():
+    """Queries and keys of a student `[2,3,3,4,5]` and of a teacher of twice the width, all asking for gradients."""
+    torch.manual_seed(0)
+    widths = (3, 3, 6, 6)
+    return [torch.randn(2, width, 3, 4, 5, dtype=torch.float64, requires_grad=True) for width in widths]
+
+
+def plain_distance(student_queries, student_keys, teacher_queries, teacher_keys, channels, normaliser="paper"):
+    student = losses.relation_matrix(student_queries, student_keys)
+    teacher = losses.relation_matrix(teacher_queries, teacher_keys)
+    return losses.relation_distance(student, teacher, channels, normaliser)
+
+
+@pytest.mark.parametrize("normaliser", ["paper", "entries", "rows"])
+@pytest.mark.parametrize("rows", [1, 7, 60, 512])
+def test_attention_in_blocks_equals_the_plain_distance(attention, normaliser, rows):
+    plain = plain_distance(*attention, 8, normaliser)
+    in_blocks = losses.attention_distance(*attention, 8, normaliser, rows)
+    assert in_blocks.item() == pytest.approx(plain.item(), rel=1e-12)
+    expected = torch.autograd.grad(plain, attention[:2])
+    found = torch.autograd.grad(in_blocks, attention[:2])
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-10, atol=1e-16)
+
+
+def kept_for_backward(loss):
+    """The numbers in the largest tensor that a loss's graph holds, and in all of their memory, views counted once."""
+    sizes, memory = [], {}
+
+    def keep(tensor):
+        sizes.append(tensor.numel())
+        memory[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes() // tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+        loss()
+    return max(sizes), sum(memory.values())
+
+
+def test_attention_in_blocks_keeps_no_matrix(attention):
+    """Neither whole nor in pieces: nothing but queries and keys is kept, where 60 positions make 3600 pairs."""
+    largest, _ = kept_for_backward(lambda: plain_distance(*attention, 8))
+    assert largest == 2 * 60 * 60
+    largest, total = kept_for_backward(lambda: losses.attention_distance(*attention, 8, rows=7))
+    assert largest <= max(tensor.numel() for tensor in attention)
+    assert total <= sum(tensor.numel() for tensor in attention)
+
+
+def test_attention_in_blocks_makes_no_matrix_on_either_way(attention):
+    class Largest(TorchDispatchMode):
+        numel = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            made = function(*args, **(kwargs or {}))
+            for tensor in made if isinstance(made, tuple | list) else [made]:
+                self.numel = max(self.numel, tensor.numel() if isinstance(tensor, torch.Tensor) else 0)
+            return made
+
+    with Largest() as plain:
+        plain_distance(*attention, 8).backward()
+    with Largest() as in_blocks:
+        losses.attention_distance(*attention, 8, rows=7).backward()
+    assert plain.numel == 2 * 60 * 60
+    assert in_blocks.numel <= max(2 * 7 * 60, attention[2].numel())
+
+
+def test_attention_in_blocks_is_computed_again_in_full_precision(attention, monkeypatch):
+    """Whether the way back runs under autocast or not: each of the 9 blocks is computed twice, both times without."""
+    single = [tensor.detach().float().requires_grad_() for tensor in attention]
+    expected = torch.autograd.grad(losses.attention_distance(*single, 8, rows=7), single[:2])
+    calls = []
+    block_distance = relations._block_distance
+
+    def observed(*blocks):
+        calls.append((torch.is_autocast_enabled("cpu"), blocks[0].dtype))
+        return block_distance(*blocks)
+
+    monkeypatch.setattr(relations, "_block_distance", observed)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = losses.attention_distance(*(tensor.bfloat16() for tensor in single), 8, rows=7)
+        loss.backward()
+        assert calls == [(False, torch.float32)] * 18
+        loss = losses.attention_distance(*single, 8, rows=7)
+    assert loss.dtype == torch.float32
+    for one, other in zip(torch.autograd.grad(loss, single[:2]), expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_attention_in_blocks_can_be_descended_by_one_group_after_another(attention):
+    """As the loop does: each group's own gradient from a graph that the next group needs as well."""
+    loss = losses.attention_distance(*attention, 8, rows=7)
+    expected = torch.autograd.grad(plain_distance(*attention, 8), attention[:2])
+    for group, gradient, again in zip(attention[:2], expected, (True, False), strict=True):
+        loss.backward(inputs=[group], retain_graph=again)
+        assert torch.allclose(group.grad, gradient, rtol=1e-10, atol=1e-16)
+
+
+def test_a_block_has_rows(attention):
+    with pytest.raises(UsageError, match="rows is 0"):
+        losses.attention_distance(*attention, 8, rows=0)
 
 
 def test_contrast_by_hand():
@@ -94,23 +215,6 @@ def test_contrast_takes_no_negatives_from_another_crop():
     """Each crop is of one kind, so there is nothing to tell apart, although the two differ."""
     foreground = torch.tensor([[0, 0], [1, 1]])
     assert losses.patch_contrast(torch.randn(2, 4, 2), torch.randn(2, 4, 2), foreground, 0.1).item() == 0
-
-
-def test_the_adversarial_pair_by_hand():
-    undecided = torch.zeros(2, 1, 2, 2, 2)
-    assert losses.critic_loss(undecided, undecided).item() == pytest.approx(math.log(2))
-    assert losses.fool_loss(undecided).item() == pytest.approx(math.log(2))
-    sure = torch.full_like(undecided, 200.0)
-    assert losses.critic_loss(-sure, sure).item() == 0
-    assert losses.fool_loss(sure).item() == 200
-    assert losses.fool_loss(-sure).item() == 0
-
-
-def test_the_two_sides_pull_apart():
-    verdict = torch.zeros(1, requires_grad=True)
-    (critic,) = torch.autograd.grad(losses.critic_loss(torch.zeros(1), verdict), verdict)
-    (student,) = torch.autograd.grad(losses.fool_loss(verdict), verdict)
-    assert critic < 0 < student
 
 
 def test_twins_do_not_mind_the_scale_and_shift_of_a_channel(features):

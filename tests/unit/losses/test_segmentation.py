@@ -62,12 +62,92 @@ def test_cross_entropy_agrees_with_torch():
     assert losses.cross_entropy_dice(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+def test_the_two_halves_sum_to_the_whole_bit_for_bit():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 4, 4, 4, 4, requires_grad=True)
+    labels = torch.randint(0, 5, (2, 4, 4, 4))
+    halves = losses.cross_entropy(logits, labels), losses.soft_label_dice(logits, labels)
+    assert torch.equal(losses.cross_entropy_dice(logits, labels), halves[0] + halves[1])
+    known = labels.clamp(max=3)
+    expected = torch.nn.functional.cross_entropy(logits, known)
+    assert losses.cross_entropy(logits, known).item() == pytest.approx(expected.item(), rel=1e-6)
+    truth = Target.SOFTMAX_LABELS.encode(labels)
+    expected = losses.soft_dice(logits.softmax(1), truth)[1:].mean()
+    assert losses.soft_label_dice(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_binary_cross_entropy_dice_sums_over_the_channels():
     """Three channels of probability one half, half of the voxels true: 3 log 2, and 3 (1 - 0.5 / 0.75)."""
     targets = torch.zeros(1, 3, 4, 4, 4)
     targets[:, :, :2] = 1
     loss = losses.binary_cross_entropy_dice(torch.zeros(1, 3, 4, 4, 4, dtype=torch.float64), targets)
     assert loss.item() == pytest.approx(3 * math.log(2) + 3 * (1 - 0.5 / 0.75), abs=1e-5)
+
+
+def test_binary_cross_entropy_dice_takes_the_printed_denominator():
+    """The same with plain sizes: the Dice of a channel is 0.5 / 1."""
+    targets = torch.zeros(1, 3, 4, 4, 4)
+    targets[:, :, :2] = 1
+    loss = losses.binary_cross_entropy_dice(torch.zeros(1, 3, 4, 4, 4, dtype=torch.float64), targets, squared=False)
+    assert loss.item() == pytest.approx(3 * math.log(2) + 3 * 0.5, abs=1e-5)
+
+
+def test_region_dice_sums_squared_dice_over_the_channels():
+    """Probability one half everywhere, half of the voxels true in two channels, none in the third."""
+    targets = torch.zeros(1, 3, 4, 4, 4)
+    targets[:, :2, :2] = 1
+    loss = losses.region_dice(torch.zeros(1, 3, 4, 4, 4, dtype=torch.float64), targets)
+    assert loss.item() == pytest.approx(2 * (1 - 0.5 / 0.75) + 1, abs=1e-6)
+
+
+def test_region_dice_charges_a_trace_of_an_absent_region():
+    nearly_nothing = torch.full((1, 1, 8, 8, 8), -6.0, dtype=torch.float64)
+    absent = torch.zeros(1, 1, 8, 8, 8)
+    assert losses.region_dice(nearly_nothing, absent) > 0.999
+    assert losses.region_dice(nearly_nothing, absent, smooth=1.0) < 0.01
+
+
+def test_deeper_levels_weigh_half_each_and_all_weigh_one():
+    levels = [torch.full((1, 4, size, size, size), value) for size, value in ((8, 1.0), (4, 10.0), (2, 100.0))]
+    loss = losses.deep_supervision(lambda logits, labels: logits.mean(), levels, torch.zeros(1, 8, 8, 8))
+    assert loss.item() == pytest.approx((4 * 1 + 2 * 10 + 1 * 100) / 7)
+
+
+def test_one_level_is_the_loss_itself():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 4, 4, 4, 4), torch.randint(0, 4, (2, 4, 4, 4))
+    alone = losses.deep_supervision(losses.cross_entropy, [logits], labels)
+    assert torch.equal(alone, losses.cross_entropy(logits, labels))
+
+
+def test_every_level_learns_from_labels_of_its_own_size():
+    torch.manual_seed(0)
+    labels = torch.randint(0, 4, (2, 8, 8, 8), dtype=torch.uint8)
+    levels = [torch.randn(2, 4, size, size, size, requires_grad=True) for size in (8, 4, 2)]
+    losses.deep_supervision(losses.cross_entropy, levels, labels).backward()
+    for level, share in zip(levels, (4 / 7, 2 / 7, 1 / 7), strict=True):
+        (alone,) = torch.autograd.grad(
+            losses.cross_entropy(level, labels[(slice(None), *[slice(None, None, 8 // level.shape[2])] * 3)]), level
+        )
+        assert torch.allclose(level.grad, share * alone)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_resized_labels_are_the_first_of_their_cells(dtype):
+    labels = torch.arange(64).reshape(1, 4, 4, 4).remainder(5).to(dtype)
+    resized = losses.resize_labels(labels, (2, 2, 2))
+    assert resized.dtype is dtype
+    assert torch.equal(resized, labels[:, ::2, ::2, ::2])
+    assert torch.equal(losses.resize_labels(labels, (4, 4, 4)), labels)
+
+
+def test_labels_and_masks_shrink_alike():
+    """Also to a size that does not divide."""
+    torch.manual_seed(0)
+    labels = torch.randint(0, 4, (2, 7, 9, 5))
+    masks = Target.SOFTMAX_LABELS.encode(labels)
+    resized = losses.resize_labels(labels, (3, 4, 2))
+    assert torch.equal(Target.SOFTMAX_LABELS.encode(resized), losses.resize_masks(masks, (3, 4, 2)))
 
 
 def test_a_sure_and_right_answer_costs_nothing():

@@ -12,24 +12,28 @@ from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method, Progress
 
 SIZE = 16
-PROGRESS = Progress(step=0, steps=10, epoch=0, epochs=2)
+# Past the first epoch, in which MTCM-KD does not distil yet.
+PROGRESS = Progress(step=5, steps=10, epoch=1, epochs=2)
 
 
-def labels(count: int = 2) -> torch.Tensor:
-    """Nested boxes: oedema around an enhancing shell around a necrotic core, at another place in each sample."""
-    result = torch.zeros(count, SIZE, SIZE, SIZE, dtype=torch.long)
+def labels(count: int = 2, size: int = SIZE) -> torch.Tensor:
+    """Nested boxes: oedema around an enhancing shell around a necrotic core, at another place in each sample.
+
+    They fill half of the last axis, so that some patches hold no tumour.
+    """
+    result = torch.zeros(count, size, size, size, dtype=torch.long)
     for index in range(count):
         shift = index % 3
-        result[index, 2 + shift : 14, 2:13, 3:14] = Label.OEDEMA
-        result[index, 4 + shift : 12, 4:12, 4:12] = Label.ENHANCING
-        result[index, 6 + shift : 10, 6:10, 6:10] = Label.NECROTIC_CORE
+        result[index, 2 + shift : 14, 2:13, 2:8] = Label.OEDEMA
+        result[index, 4 + shift : 12, 4:12, 3:7] = Label.ENHANCING
+        result[index, 6 + shift : 10, 6:10, 4:6] = Label.NECROTIC_CORE
     return result
 
 
-def batch(subsets: tuple[Subset, ...], seed: int = 0, count: int = 2) -> Batch:
+def batch(subsets: tuple[Subset, ...], seed: int = 0, count: int = 2, size: int = SIZE) -> Batch:
     """Images in which every label has its own mean in every sequence, plus noise."""
     generator = torch.Generator().manual_seed(seed)
-    truth = labels(count)
+    truth = labels(count, size)
     means = torch.randn(len(Modality), 4, generator=torch.Generator().manual_seed(7)) * 2
     images = means[:, truth].movedim(0, 1)
     images = images + 0.3 * torch.randn(images.shape, generator=generator)
@@ -52,6 +56,7 @@ def make(name: str, seed: int = 0, teachers: bool = True, **settings: Any) -> Me
         for role, provider in kind.needs.items():
             torch.manual_seed(99)
             whole = Context((Subset.parse("all"),))
-            frozen[role] = build(provider, find(provider).Settings(width=8), whole)
+            same = {"width": 8, "network": settings.get("network", "unet")}
+            frozen[role] = build(provider, find(provider).Settings(**same), whole)
     torch.manual_seed(seed)
-    return build(name, kind.Settings(width=8, **settings), Context(subsets_of(name), teachers=frozen))
+    return build(name, kind.Settings(**{"width": 8, **settings}), Context(subsets_of(name), teachers=frozen))

@@ -30,7 +30,6 @@ from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method, NetworkSettings
 from limbeck.methods.precision import pick_device, uses_bf16
 from limbeck.methods.saved import Card
-from limbeck.networks.unet import UNet
 from limbeck.scoring import DONE, FOLD, held_out, validation
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.trainer import Job, TrainingSettings, fabric_for, train
@@ -140,14 +139,16 @@ def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[s
     if teacher is not None and not kind.needs:
         raise UsageError(f"{method} has no teacher: leave --teacher out")
     subsets = Subset.every() if kind.generalist else (Subset.parse(str(subset)),)
+    if not kind.generalist:
+        kind.check(subsets[0])
     teachers = {role: teacher for role in kind.needs if teacher is not None}
     experiment = Experiment(method, subsets, teachers=teachers, **parts)
-    sides = experiment.sampling.patch
+    sides, settings = experiment.sampling.patch, experiment.method_settings
     require(
-        all(side % UNet.stride == 0 for side in sides),
+        all(side % settings.stride == 0 for side in sides),
         "patch",
         sides,
-        f"multiples of the network's stride {UNet.stride}",
+        f"multiples of {settings.stride}, the stride of {settings.network}",
     )
     return experiment
 
@@ -169,6 +170,12 @@ def run(
         UsageError: a setting is out of range.
     """
     _check_hardware(experiment)
+    if cohort.normalisation != experiment.method_settings.normalisation:
+        wanted = experiment.method_settings.normalisation
+        raise UsageError(
+            f"images of {cohort.path} are {cohort.normalisation}, {experiment.method} as set here needs {wanted}: "
+            f"import the data again with --normalisation {wanted}"
+        )
     fold = held_out(cohort, experiment.run.fold, experiment.run.folds)
     seen = _fold_record(cohort, fold)
     teachers, origins = _teachers(experiment, cohort)
@@ -218,9 +225,10 @@ def _card(experiment: Experiment, cohort: Cohort, origin: dict[str, Any]) -> Car
         experiment.method,
         dataclasses.asdict(experiment.method_settings),
         experiment.subsets,
-        Context(experiment.subsets).target,
+        find(experiment.method).target,
         cohort.spacing_mm,
         experiment.sampling.patch,
+        normalisation=cohort.normalisation,
         origin=origin,
     )
 
@@ -242,26 +250,35 @@ def _teachers(experiment: Experiment, cohort: Cohort) -> tuple[dict[str, Method[
         # A student's name holds its teacher's experiment, which is the same for a teacher that is still learning.
         if not (folder / DONE).is_file():
             raise ModelError(f"teacher {folder} is no finished run: it has no {DONE} file; finish its training first")
-        card, needed = predictor.card, find(experiment.method).needs[role]
-        origin = card.origin
-        same_fold = (origin.get("fold"), origin.get("folds")) == (experiment.run.fold, experiment.run.folds)
-        width = experiment.method_settings.width
-        wrong = {
-            f"method {card.method}, expected {needed}": card.method != needed,
-            f"sequences {card.subsets[0]}, expected all four": card.subsets != (Subset.parse("all"),),
-            f"outputs {card.target.value}": card.target != Context(experiment.subsets).target,
-            f"voxels of {card.spacing_mm} mm, the cohort has {cohort.spacing_mm} mm": card.spacing_mm
-            != cohort.spacing_mm,
-            f"width {card.settings['width']}, the student has {width}": card.settings["width"] != width,
-            # A teacher of another fold has learnt from the labels of the student's test cases.
-            f"fold {origin.get('fold')} of {origin.get('folds')}, the student's is {experiment.run.fold} of "
-            f"{experiment.run.folds}": origin.get("data") == cohort.hash and not same_fold,
-        }
-        if problems := [text for text, applies in wrong.items() if applies]:
+        needed = find(experiment.method).needs[role]
+        if problems := _misfits(experiment, cohort, predictor.card, needed):
             raise ModelError(f"teacher {folder} does not fit {experiment.method}: {'; '.join(problems)}")
         methods[role] = predictor.method
-        origins[role] = str(card.origin.get("experiment", ""))
+        origins[role] = str(predictor.card.origin.get("experiment", ""))
     return methods, origins
+
+
+def _misfits(experiment: Experiment, cohort: Cohort, card: Card, needed: str) -> list[str]:
+    """What is wrong with a teacher, in the reader's words."""
+    if card.method != needed:
+        return [f"method {card.method}, expected {needed}"]
+    settings, run = experiment.method_settings, experiment.run
+    fold = (card.origin.get("fold"), card.origin.get("folds"))
+    mine = (settings.network, settings.width)
+    theirs = (card.settings.get("network", "unet"), card.settings.get("width"))
+    wrong = {
+        f"sequences {card.subsets[0]}, expected all four": card.subsets != (Subset.parse("all"),),
+        f"voxels of {card.spacing_mm:g} mm, the cohort has {cohort.spacing_mm:g} mm": card.spacing_mm
+        != cohort.spacing_mm,
+        f"images {card.normalisation}, the cohort's are {cohort.normalisation}": card.normalisation
+        != cohort.normalisation,
+        f"network {theirs[0]} of width {theirs[1]}, the student has {mine[0]} of width {mine[1]}": theirs != mine,
+        # A teacher of another fold has learnt from the labels of the student's test cases.
+        f"fold {fold[0]} of {fold[1]}, the student's is {run.fold} of {run.folds}": card.origin.get("data")
+        == cohort.hash
+        and fold != (run.fold, run.folds),
+    }
+    return [text for text, applies in wrong.items() if applies]
 
 
 def _check_hardware(experiment: Experiment) -> None:
@@ -271,8 +288,8 @@ def _check_hardware(experiment: Experiment) -> None:
     the first axis is two voxels long: values of 1e38 and NaN were seen. Crops get there at their coarser levels.
     """
     device = pick_device(experiment.training.device)
-    first = experiment.sampling.patch[0]
-    small = first in (UNet.stride, 2 * UNet.stride)
+    first, stride = experiment.sampling.patch[0], experiment.method_settings.stride
+    small = first in (stride, 2 * stride)
     wrong = device.type == "cpu" and small and uses_bf16(experiment.training.precision, device)
     require(not wrong, "patch", experiment.sampling.patch, f"a first side other than {first}, or precision float32")
 

@@ -22,6 +22,6 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for name, entry in METHODS.items():
         print(f"{name}\n  {entry.summary}\n  paper    {entry.paper}")
-        print(f"  teacher  {entry.teacher}\n  subsets  {entry.subsets}\n")
+        print(f"  teacher  {entry.teacher}\n  subsets  {entry.subsets}\n  status   {entry.status}\n")
     print("limbeck train METHOD --help shows a method's settings.")
     return 0

@@ -74,7 +74,7 @@ class Settings:
             "",
             f"{self.method}: {entry.summary}.",
             f"Paper: {entry.paper}.",
-            f"Teacher: {entry.teacher}. Subsets: {entry.subsets}.",
+            f"Teacher: {entry.teacher}. Subsets: {entry.subsets}. Status: {entry.status}.",
             "",
             "What and where:",
         ]

@@ -101,24 +101,26 @@ def region_dice(logits: Tensor, targets: Tensor, smooth: float = EPSILON) -> Ten
 
 
 @full_precision
-def dice_jaccard_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def dice_jaccard_cross_entropy(logits: Tensor, labels: Tensor, absent_scores_zero: bool = True) -> Tensor:
     """A third each of Dice, Jaccard and cross-entropy over all four classes: scalar (MTCM-KD's base loss).
 
-    Sums run over the batch and squares are not taken. A class that is absent from the labels scores 0, as published,
-    and so adds a constant.
+    Sums run over the batch and squares are not taken.
 
     Args:
         logits: `[B,4,*]`, channels as in `Target.SOFTMAX_LABELS`.
         labels: `[B,*]`, codes of `anatomy.Label`; a resection cavity counts as background.
+        absent_scores_zero: a class that is absent from the labels scores 0 whatever is predicted, as published, and
+            so adds a constant; else it scores 1 if it is not predicted either.
     """
+    smooth = 0.0 if absent_scores_zero else 1e-5
     truth = Target.SOFTMAX_LABELS.encode(labels).to(logits.dtype)
     log_probabilities = logits.log_softmax(1)
     probabilities = log_probabilities.exp()
     over = [0, *range(2, logits.ndim)]
     overlap = (probabilities * truth).sum(over)
     size = probabilities.sum(over) + truth.sum(over)
-    dice = 2 * overlap / (size + EPSILON)
-    jaccard = overlap / (size - overlap + EPSILON)
+    dice = (2 * overlap + smooth) / (size + smooth + EPSILON)
+    jaccard = (overlap + smooth) / (size - overlap + smooth + EPSILON)
     return ((1 - dice.mean()) + (1 - jaccard.mean()) + _cross_entropy(log_probabilities, truth)) / 3
 
 

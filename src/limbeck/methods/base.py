@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
 from limbeck.anatomy import Subset
 from limbeck.batch import Batch, View
 from limbeck.errors import require
+from limbeck.networks import NETWORKS
+from limbeck.networks.network import Network
+from limbeck.normalisation import Normalisation
 from limbeck.target import Target
 
 # Group of parameters -> term -> weighted scalar. Groups that are yielded together descend together.
@@ -38,26 +41,68 @@ class Progress:
     epochs: int
 
 
+# A term of an objective: its weight, and how it is computed.
+Term: TypeAlias = tuple[float, Callable[[], Tensor]]
+
+
+def weighted(**terms: Term) -> dict[str, Tensor]:
+    """The weighted terms of a group by name; one whose weight is 0 is neither computed nor there."""
+    return {name: weight * compute() for name, (weight, compute) in terms.items() if weight}
+
+
 @dataclass(frozen=True)
-class NetworkSettings:
-    """Size of the network that every method builds.
+class Descent:
+    """How a group of parameters goes down where it differs from the others.
 
     Attributes:
-        width: channels of the finest level, a multiple of 8; each coarser level doubles them (ACN, GKD, RIRN: 16).
-        dropout: share of channels dropped after the first convolution (Myronenko, RIRN: 0.2; GKD states none).
+        rate: factor on the learning rate.
+        betas: decay of Adam's two moments.
     """
 
+    rate: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The network that every method builds; the same for student and teachers.
+
+    Attributes:
+        network: unet is ACN's (GKD, RIRN), vnet PKDR's, resunet MTCM-KD's, nnunet CHOI's.
+        width: channels of the finest level, a multiple of 8; coarser levels double them (unet, vnet: 16; others: 32).
+        dropout: share of channels dropped after the first convolution (Myronenko, RIRN: 0.2; the others state none).
+    """
+
+    network: Literal["unet", "vnet", "resunet", "nnunet"] = "unet"
     width: int = 16
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse networks that cannot be built.
+        """Refuse networks that cannot be built, weights that unlearn, and objectives without a term.
 
         Raises:
             UsageError: a value is out of its range.
         """
         require(self.width >= 8 and self.width % 8 == 0, "width", self.width, "a multiple of 8, for example 16")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
+        weights = {item.name: getattr(self, item.name) for item in fields(self) if item.name.endswith("_weight")}
+        for name, weight in weights.items():
+            require(0 <= weight < float("inf"), name, weight, "0 or a number above it")
+        require(not weights or any(weights.values()), " and ".join(weights), 0, "at least one above 0")
+
+    @property
+    def stride(self) -> int:
+        """Sides of a crop are multiples of this."""
+        return NETWORKS[self.network].stride
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What the images have to be brought to."""
+        return Normalisation.Z_SCORE
+
+    def make(self, sequences: int, channels: int) -> Network:
+        """A fresh network from so many sequences to so many channels of logits."""
+        return NETWORKS[self.network](sequences, channels, self.width, self.dropout)
 
 
 @dataclass(frozen=True)
@@ -66,12 +111,10 @@ class Context:
 
     Attributes:
         subsets: one for a specialist, several for a generalist.
-        target: what the output channels mean.
         teachers: trained methods by role; empty when the method is built to predict.
     """
 
     subsets: tuple[Subset, ...]
-    target: Target = Target.SOFTMAX_LABELS
     teachers: Mapping[str, Method[Any]] = field(default_factory=dict)
 
     @property
@@ -92,6 +135,7 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
         needs: role of a frozen teacher -> name of the method whose run provides it.
         generalist: whether one network serves all 15 subsets.
         privileged: whether training looks at sequences outside the subset (`Batch.complete`).
+        target: what the output channels mean.
         frozen: the teachers by role: in eval mode, without gradients, moved along by `.to()`, and never registered,
             so they are neither counted nor saved.
     """
@@ -100,6 +144,7 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
     needs: ClassVar[Mapping[str, str]] = {}
     generalist: ClassVar[bool] = False
     privileged: ClassVar[bool] = False
+    target: ClassVar[Target] = Target.SOFTMAX_LABELS
 
     settings: SettingsT_co
     context: Context
@@ -110,6 +155,15 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
         self.settings = settings
         self.context = context
         self.frozen = {role: teacher.eval().requires_grad_(False) for role, teacher in context.teachers.items()}
+
+    @classmethod
+    def check(cls, subset: Subset) -> None:
+        """Refuse a subset that the method cannot serve; by default it serves all 15.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        del subset
 
     @abstractmethod
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
@@ -122,6 +176,10 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters that each group of objectives may move; together all that can learn."""
         return {"main": list(self.parameters())}
+
+    def descents(self) -> dict[str, Descent]:
+        """Groups that do not descend as the settings of the optimiser say."""
+        return {}
 
     def after_epoch(self, progress: Progress) -> None:
         """Update state that lives over epochs; it has to be kept in buffers so that checkpoints hold it."""

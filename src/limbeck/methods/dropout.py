@@ -22,7 +22,6 @@ from limbeck.anatomy import Modality
 from limbeck.batch import Batch, View
 from limbeck.losses import cross_entropy_dice
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
-from limbeck.networks.unet import UNet
 
 
 class Dropout(Method[NetworkSettings]):
@@ -33,7 +32,7 @@ class Dropout(Method[NetworkSettings]):
 
     def __init__(self, settings: NetworkSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self.network = UNet(len(Modality), context.target.channels, settings.width, settings.dropout)
+        self.network = settings.make(len(Modality), self.target.channels)
 
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
         """One descent on the segmentation loss, each sample with the sequences it was left."""
@@ -42,4 +41,4 @@ class Dropout(Method[NetworkSettings]):
 
     def predict(self, view: View) -> Tensor:
         """Scores `[B,C,D,H,W]` from whatever is available."""
-        return self.context.target.activate(self.network(view.images).logits)
+        return self.target.activate(self.network(view.images).logits)

@@ -18,6 +18,7 @@ four classes (background and three labels; regions are formed from the arg-max);
 T = 4 and the factor T^2, as EMKD, whose losses these resemble (Eq. 1 prints no T^2: `t2_scale: false`);
 cross-entropy and Dice of equal weight, Dice with squared denominators over the three foreground classes;
 masks brought to a level's size by nearest neighbour (`mask_resize`);
+the order of the masks is the one that Table 4 favours, and the other one there is `mask_order: et-tc-wt`;
 CRAD by sample, averaged over the samples whose resized mask is not empty, and exactly 0 if none is;
 ACN's U-Net for both sides, since the paper adopts ACN's protocol.
 Students of two or three sequences go beyond the paper, which has four students of one.
@@ -41,12 +42,14 @@ from limbeck.anatomy import Region
 from limbeck.batch import Batch, View
 from limbeck.errors import require
 from limbeck.losses import cascade_region_attention, cross_entropy_dice, resize_masks, soft_label_divergence
-from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
-from limbeck.networks.unet import UNet
+from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress, weighted
 from limbeck.target import regions
 
-# Shallow, middle, deep: the order that Table 4 favours.
-CASCADE = (Region.WT, Region.TC, Region.ET)
+# Shallow, middle, deep.
+CASCADES = {
+    "wt-tc-et": (Region.WT, Region.TC, Region.ET),
+    "et-tc-wt": (Region.ET, Region.TC, Region.WT),
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class GKDSettings(NetworkSettings):
         temperature: softens both sides' class probabilities (not stated; EMKD: 4).
         t2_scale: multiply the soft-label term by the squared temperature (EMKD; Eq. 1 prints none).
         mask_resize: how region masks reach a feature's size; maxpool keeps small regions (not stated).
+        mask_order: regions from the encoder's finest level to the third (Table 4: wt-tc-et is better).
     """
 
     segmentation_weight: float = 1.0
@@ -68,17 +72,16 @@ class GKDSettings(NetworkSettings):
     temperature: float = 4.0
     t2_scale: bool = True
     mask_resize: Literal["nearest", "maxpool"] = "nearest"
+    mask_order: Literal["wt-tc-et", "et-tc-wt"] = "wt-tc-et"
 
     def __post_init__(self) -> None:
-        """Refuse a temperature that divides by nothing, and weights that unlearn.
+        """Refuse a temperature that divides by nothing.
 
         Raises:
             UsageError: a value is out of its range.
         """
         super().__post_init__()
         require(self.temperature > 0, "temperature", self.temperature, "a number above 0")
-        for name in ("segmentation_weight", "soft_label_weight", "region_attention_weight"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or a number above it")
 
 
 class GKD(Method[GKDSettings]):
@@ -90,7 +93,7 @@ class GKD(Method[GKDSettings]):
 
     def __init__(self, settings: GKDSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self.student = UNet(len(context.subset), context.target.channels, settings.width, settings.dropout)
+        self.student = settings.make(len(context.subset), self.target.channels)
 
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
         """Eq. 7: one descent on segmentation, soft labels and region attention."""
@@ -98,22 +101,28 @@ class GKD(Method[GKDSettings]):
         student = self.student(batch.view.only(self.context.subset))
         with torch.no_grad():
             teacher = self.frozen["teacher"](batch.complete)
-        levels = list(zip(CASCADE, student.encoded, teacher.encoded, strict=False))
+        cascade = CASCADES[settings.mask_order]
+        levels = list(zip(cascade, student.encoded, teacher.encoded, strict=False))
         whole = regions(batch.labels)
         masks = [resize_masks(whole[:, r : r + 1], s.shape[2:], settings.mask_resize) for r, s, _ in levels]
-
-        segmentation = cross_entropy_dice(student.logits, batch.labels)
-        divergence = soft_label_divergence(student.logits, teacher.logits, settings.temperature).mean()
-        attention = cascade_region_attention([s for _, s, _ in levels], [t for _, _, t in levels], masks)
         scale = settings.temperature**2 if settings.t2_scale else 1.0
         yield {
-            "main": {
-                "segmentation": settings.segmentation_weight * segmentation,
-                "soft_labels": settings.soft_label_weight * scale * divergence,
-                "region_attention": settings.region_attention_weight * attention,
-            }
+            "main": weighted(
+                segmentation=(
+                    settings.segmentation_weight,
+                    lambda: cross_entropy_dice(student.logits, batch.labels),
+                ),
+                soft_labels=(
+                    settings.soft_label_weight * scale,
+                    lambda: soft_label_divergence(student.logits, teacher.logits, settings.temperature).mean(),
+                ),
+                region_attention=(
+                    settings.region_attention_weight,
+                    lambda: cascade_region_attention([s for _, s, _ in levels], [t for _, _, t in levels], masks),
+                ),
+            )
         }
 
     def predict(self, view: View) -> Tensor:
         """Scores `[B,C,D,H,W]` from the student alone."""
-        return self.context.target.activate(self.student(view.only(self.context.subset)).logits)
+        return self.target.activate(self.student(view.only(self.context.subset)).logits)

@@ -24,12 +24,15 @@ from limbeck.durable import replacing, sha256, write_json
 from limbeck.errors import LimbeckError, ModelError
 from limbeck.methods import METHODS, build, find
 from limbeck.methods.base import Context, Method
+from limbeck.normalisation import Normalisation
 from limbeck.target import Target
 from limbeck.version import __version__
 
 FORMAT = 1
 CARD = "checkpoint.json"
 PREVIOUS = "previous.json"
+# How cards said z-score when there was nothing else.
+_FORMER_Z_SCORE = "z-score over the sequence's own non-zero voxels"
 _PLAIN_NAME = re.compile(r"[\w.-]+\.safetensors")
 
 
@@ -47,6 +50,7 @@ class Card:
         step: training steps behind the weights.
         files: name -> SHA-256 of every file that belongs to this generation.
         origin: where it comes from (experiment, data and teacher hashes); free of paths.
+        normalisation: what is done to intensities before it sees them.
     """
 
     method: str
@@ -58,6 +62,7 @@ class Card:
     step: int = 0
     files: dict[str, str] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
+    normalisation: Normalisation = Normalisation.Z_SCORE
 
     def to_json(self) -> dict[str, Any]:
         """The card as it is written."""
@@ -70,7 +75,7 @@ class Card:
             "subsets": [str(subset) for subset in self.subsets],
             "target": self.target.value,
             "channels": [modality.role for modality in Modality],
-            "normalisation": "z-score over the sequence's own non-zero voxels",
+            "normalisation": self.normalisation.value,
             "spacing_mm": self.spacing_mm,
             "patch": list(self.patch),
             "step": self.step,
@@ -101,9 +106,14 @@ class Card:
                 step=int(content["step"]),
                 files={str(name): str(digest) for name, digest in content["files"].items()},
                 origin=dict(content["origin"]),
+                normalisation=_normalisation(content["normalisation"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, LimbeckError) as error:
             raise ModelError(f"checkpoint card is damaged: {type(error).__name__} {error}") from error
+
+
+def _normalisation(text: str) -> Normalisation:
+    return Normalisation.Z_SCORE if text == _FORMER_Z_SCORE else Normalisation(text)
 
 
 def save(folder: Path, method: Method[Any], card: Card, state: dict[str, torch.Tensor] | None = None) -> None:
@@ -156,7 +166,9 @@ def load_method(folder: Path, card: Card, teachers: dict[str, Method[Any]] | Non
         ModelError: the method or its settings are unknown here, or the weights do not fit them.
     """
     settings = _settings(card)
-    method = build(card.method, settings, Context(card.subsets, card.target, teachers or {}))
+    if card.target is not find(card.method).target:
+        raise ModelError(f"checkpoint of {card.method} has outputs {card.target.value}, which are not the method's")
+    method = build(card.method, settings, Context(card.subsets, teachers or {}))
     tensors = load_part(folder, card, "weights")
     expected = method.state_dict()
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())

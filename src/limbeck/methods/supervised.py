@@ -20,7 +20,7 @@ from torch import Tensor
 from limbeck.batch import Batch, View
 from limbeck.losses import cross_entropy_dice
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
-from limbeck.networks.unet import Output, UNet
+from limbeck.networks.network import Output
 
 
 class Supervised(Method[NetworkSettings]):
@@ -30,7 +30,7 @@ class Supervised(Method[NetworkSettings]):
 
     def __init__(self, settings: NetworkSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self.network = UNet(len(context.subset), context.target.channels, settings.width, settings.dropout)
+        self.network = settings.make(len(context.subset), self.target.channels)
 
     def forward(self, images: Tensor) -> Output:
         """Logits and features for the subset's own channels `[B,k,D,H,W]`: what a student may learn from."""
@@ -44,4 +44,4 @@ class Supervised(Method[NetworkSettings]):
 
     def predict(self, view: View) -> Tensor:
         """Scores `[B,C,D,H,W]` from the subset's channels."""
-        return self.context.target.activate(self(view.only(self.context.subset)).logits)
+        return self.target.activate(self(view.only(self.context.subset)).logits)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import LimbeckError, UsageError, require
-from limbeck.methods.base import Method
+from limbeck.methods.base import Descent, Method
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -22,17 +22,19 @@ class OptimiserSettings:
     """How weights are moved.
 
     Attributes:
-        optimiser: Adam, or AdamW with decoupled weight decay.
+        optimiser: Adam, AdamW with decoupled weight decay, or SGD with Nesterov momentum (nnU-Net).
         learning_rate: at the start (ACN, GKD, RIRN: 1e-4; PKDR: 1e-3).
-        weight_decay: (ACN, PKDR: 1e-5).
+        weight_decay: (ACN, PKDR: 1e-5; nnU-Net: 3e-5).
+        momentum: of SGD (nnU-Net: 0.99); Adam and AdamW have none.
         schedule: poly decays as (1 - step / steps)^0.9 (all five papers but MTCM-KD); cosine ends at zero too.
         warmup: steps over which the learning rate rises from zero.
         clip: largest gradient norm of a group; 0 leaves gradients as they are.
     """
 
-    optimiser: Literal["adam", "adamw"] = "adam"
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 1e-4
     weight_decay: float = 1e-5
+    momentum: float = 0.99
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     warmup: int = 0
     clip: float = 0.0
@@ -45,6 +47,7 @@ class OptimiserSettings:
         """
         require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "a number above 0")
         require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 or a number above it")
+        require(0 < self.momentum < 1, "momentum", self.momentum, "above 0 and below 1")
         require(self.warmup >= 0, "warmup", self.warmup, "0 or a number of steps")
         require(0 <= self.clip < math.inf, "clip", self.clip, "0 or a number above it")
 
@@ -59,18 +62,17 @@ class Optimisers:
     def __init__(self, method: Method[Any], settings: OptimiserSettings) -> None:
         self.settings = settings
         self.groups: Mapping[str, list[nn.Parameter]] = method.parameter_groups()
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimiser]
+        self.descents = {name: method.descents().get(name, Descent()) for name in self.groups}
         self.by_group = {
-            name: kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-            for name, parameters in self.groups.items()
+            name: _optimiser(parameters, settings, self.descents[name]) for name, parameters in self.groups.items()
         }
 
     def schedule(self, step: int, steps: int) -> float:
-        """Set and return the learning rate of a step (counted from 0)."""
+        """Set and return the learning rate of a step (counted from 0), before a group's own factor."""
         rate = self.settings.learning_rate * rate_factor(self.settings, step, steps)
-        for optimiser in self.by_group.values():
+        for name, optimiser in self.by_group.items():
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * self.descents[name].rate
         return rate
 
     def descend(self, fabric: Fabric, objectives: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
@@ -111,6 +113,14 @@ class Optimisers:
                     entries.setdefault(int(index), {})[field] = value
             content["state"] = entries
             optimiser.load_state_dict(content)
+
+
+def _optimiser(parameters: list[nn.Parameter], settings: OptimiserSettings, descent: Descent) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(parameters, rate, settings.momentum, weight_decay=decay, nesterov=True)
+    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+    return kind(parameters, rate, descent.betas, weight_decay=decay)
 
 
 def rate_factor(settings: OptimiserSettings, step: int, steps: int) -> float:

@@ -49,7 +49,8 @@ def evaluate_run(
 
     Raises:
         ModelError: the run is not finished or damaged.
-        UsageError: the run serves none of the subsets, or has learnt from cases of this other cohort.
+        UsageError: the run serves none of the subsets, was trained on intensities normalised in another way, or has
+            learnt from cases of this other cohort.
         DataError: no case can be scored.
     """
     if not folder.is_dir():
@@ -57,6 +58,7 @@ def evaluate_run(
     if not (folder / DONE).is_file():
         raise ModelError(f"{folder} is no finished run: it has no {DONE} file")
     predictor = load(folder, device)
+    predictor.check_normalisation(cohort.normalisation, cohort.path)
     served, origin = predictor.card.subsets, predictor.card.origin
     chosen = served if subsets is None else tuple(subset for subset in subsets if subset in served)
     if not chosen:

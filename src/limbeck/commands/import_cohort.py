@@ -7,6 +7,7 @@ from pathlib import Path
 
 from limbeck.commands.arguments import at_least, check_folder
 from limbeck.commands.bar import bar
+from limbeck.normalisation import Normalisation
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +17,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layout", default="auto", help="auto, brats or msd")
     parser.add_argument("--labels", default="auto", help="label codes: auto, brats2018, brats2023, brats2024 or msd")
     parser.add_argument("--spacing", type=float, default=1.0, help="voxel size in mm that networks will work in")
+    parser.add_argument(
+        "--normalisation",
+        default=Normalisation.Z_SCORE.value,
+        choices=[choice.value for choice in Normalisation],
+        help="intensities: z-score over the brain, or raw, as the scanner gave them",
+    )
     parser.add_argument("--workers", type=at_least(1), default=None, help="processes (default: one a core)")
     parser.add_argument("--skip-bad", action="store_true", help="leave unusable cases out instead of stopping")
 
@@ -35,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             cases,
             arguments.out,
             spacing_mm=arguments.spacing,
+            normalisation=Normalisation(arguments.normalisation),
             scheme=scheme,
             layout=importer.name,
             source=arguments.source,
@@ -46,6 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
     labelled = sum(case.segmented for case in cohort.cases)
     print(
         f"{len(cohort.cases)} cases in {arguments.out}: {complete} with all four sequences, "
-        f"{labelled} with a segmentation, {cohort.spacing_mm:g} mm, hash {cohort.hash[:8]}"
+        f"{labelled} with a segmentation, {cohort.spacing_mm:g} mm, {cohort.normalisation}, hash {cohort.hash[:8]}"
     )
     return 0

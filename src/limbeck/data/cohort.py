@@ -24,6 +24,7 @@ from limbeck.data.cohort_case import VERSION, CohortCase, content_hash, finished
 from limbeck.data.volume import label_scheme
 from limbeck.durable import write_json
 from limbeck.errors import DataError, ResourceError, UsageError, nearest
+from limbeck.normalisation import Normalisation
 
 __all__ = ["Cohort", "CohortCase", "import_cohort"]
 
@@ -46,6 +47,7 @@ class Cohort:
         hash: SHA-256 of the content; the same data imported elsewhere has the same.
         cases: by name.
         skipped: cases that were left out as bad, and why.
+        normalisation: what was done to the intensities of its arrays.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Cohort:
     hash: str
     cases: tuple[CohortCase, ...]
     skipped: Mapping[str, str]
+    normalisation: Normalisation = Normalisation.Z_SCORE
 
     @classmethod
     def open(cls, path: Path | str) -> Cohort:
@@ -83,6 +86,7 @@ class Cohort:
                 str(manifest["hash"]),
                 cases,
                 dict(manifest["skipped"]),
+                Normalisation(manifest["normalisation"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{folder / _MANIFEST}: damaged ({error!r}): import the cohort again") from error
@@ -122,6 +126,7 @@ def import_cohort(
     out: Path,
     *,
     spacing_mm: float = 1.0,
+    normalisation: Normalisation = Normalisation.Z_SCORE,
     scheme: str,
     layout: str,
     source: Path,
@@ -138,6 +143,7 @@ def import_cohort(
         cases: what an importer found.
         out: the cohort's folder: new, empty, or left by an earlier import.
         spacing_mm: edge of the model's voxels.
+        normalisation: what is done to the intensities.
         scheme: name of the label scheme of the segmentations.
         layout: name of the layout, for the record.
         source: where the data set lies, for the record.
@@ -153,13 +159,10 @@ def import_cohort(
     out = Path(out)
     label_scheme(scheme)
     _check_cases(cases, source)
-    _check_target(out, {case.id for case in cases}, spacing_mm, scheme)
-    jobs = [_Job(case, out, spacing_mm, scheme) for case in sorted(cases, key=lambda case: case.id)]
-    problems: dict[str, str] = {}
-    for done, (case_id, problem) in enumerate(_outcomes(jobs, workers), start=1):
-        problems.update({case_id: problem} if problem else {})
-        if progress is not None:
-            progress(done, len(jobs))
+    made: dict[str, Any] = {"spacing_mm": spacing_mm, "scheme": scheme, "normalisation": normalisation}
+    _check_target(out, {case.id for case in cases}, made)
+    jobs = [_Job(case, out, **made) for case in sorted(cases, key=lambda case: case.id)]
+    problems = _problems(jobs, workers, progress)
     if problems and (not skip_bad or len(problems) == len(jobs)):
         lines = "\n".join(problems[case_id] for case_id in sorted(problems))
         raise DataError(f"{source}: nothing imported, problems in {len(problems)} of {len(jobs)} cases:\n{lines}")
@@ -167,8 +170,7 @@ def import_cohort(
     manifest = {
         "version": VERSION,
         "layout": layout,
-        "scheme": scheme,
-        "spacing_mm": spacing_mm,
+        **made,
         "source": str(Path(source).absolute()),
         "hash": _hash([entry["content"] for entry in entries]),
         "skipped": dict(sorted(problems.items())),
@@ -187,6 +189,7 @@ class _Job:
     out: Path
     spacing_mm: float
     scheme: str
+    normalisation: Normalisation
 
     @property
     def final(self) -> Path:
@@ -197,7 +200,7 @@ class _Job:
         return self.out / _STAGING / self.case.id
 
     def done(self, folder: Path) -> bool:
-        return finished(self.case, folder, self.spacing_mm, self.scheme) is not None
+        return finished(self.case, folder, self.spacing_mm, self.scheme, self.normalisation) is not None
 
     def run(self) -> tuple[str, str]:
         """Stage the case, unless it is there already; its name, and its problems as lines (empty if good)."""
@@ -210,13 +213,23 @@ class _Job:
         for leftover in (partial, self.staged):
             shutil.rmtree(leftover, ignore_errors=True)
         try:
-            write_case(self.case, partial, self.spacing_mm, self.scheme)
+            write_case(self.case, partial, self.spacing_mm, self.scheme, self.normalisation)
         except DataError as error:
             return self.case.id, str(error)
         except MemoryError as error:
             raise ResourceError(f"case {self.case.id}: out of memory: import with fewer workers") from error
         partial.rename(self.staged)
         return self.case.id, ""
+
+
+def _problems(jobs: Sequence[_Job], workers: int | None, progress: Callable[[int, int], None] | None) -> dict[str, str]:
+    """Stage every case; the problems of each bad one, as lines."""
+    problems: dict[str, str] = {}
+    for done, (case_id, problem) in enumerate(_outcomes(jobs, workers), start=1):
+        problems.update({case_id: problem} if problem else {})
+        if progress is not None:
+            progress(done, len(jobs))
+    return problems
 
 
 def _outcomes(jobs: Sequence[_Job], workers: int | None) -> Iterator[tuple[str, str]]:
@@ -270,7 +283,7 @@ def _check_cases(cases: Sequence[Case], source: Path) -> None:
         raise DataError(f"case {twice[0]!r} occurs more than once: give each case its own name")
 
 
-def _check_target(out: Path, ids: set[str], spacing_mm: float, scheme: str) -> None:
+def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:
     """Refuse a folder that holds something else."""
     if not (out / _MANIFEST).is_file():
         strangers = (
@@ -280,9 +293,9 @@ def _check_target(out: Path, ids: set[str], spacing_mm: float, scheme: str) -> N
             raise UsageError(f"{out}: holds {strangers[0]} and is no cohort: import to a new folder")
         return
     manifest = _read_manifest(out)
-    for name, wanted in (("spacing_mm", spacing_mm), ("scheme", scheme)):
-        if manifest[name] != wanted:
-            raise UsageError(f"{out}: made with {name} {manifest[name]}, not {wanted}: import to a new folder")
+    for name, value in wanted.items():
+        if manifest[name] != value:
+            raise UsageError(f"{out}: made with {name} {manifest[name]}, not {value}: import to a new folder")
     there = {entry["id"] for entry in manifest["cases"]} | set(manifest["skipped"])
     if there != ids:
         example = sorted(there ^ ids)[0]
@@ -300,7 +313,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
         found = manifest.get("version") if isinstance(manifest, dict) else None
         raise DataError(f"{path}: version {found}, expected {VERSION}: import the cohort again")
-    return manifest
+    # Cohorts that do not say so were imported when there was nothing else.
+    return {"normalisation": Normalisation.Z_SCORE.value, **manifest}
 
 
 def _case(folder: Path, entry: Mapping[str, Any]) -> CohortCase:

@@ -2,7 +2,7 @@
 
 A case is a folder:
 
-    flair.npy t1.npy t1ce.npy t2.npy   float16 `[D,H,W]`, the block with the brain, z-scored; only what is present
+    flair.npy t1.npy t1ce.npy t2.npy   float16 `[D,H,W]`, the block with the brain, normalised; only what is present
     labels.npy                         uint8 `[D,H,W]`, codes of `anatomy.Label`
     foreground.npy                     int16 `[N,4]`, a sample of labelled voxels: label, z, y, x within the block
     reference.nii.gz                   the segmentation on the scan's own grid, canonical codes
@@ -30,6 +30,7 @@ from limbeck.data.preprocess import Prepared, prepare
 from limbeck.data.volume import Grid, Source, read_labels, write_labels
 from limbeck.durable import replacing, sha256, write_json
 from limbeck.errors import DataError
+from limbeck.normalisation import Normalisation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +63,7 @@ class CohortCase:
     shape: Size
 
     def images(self, modality: Modality) -> NDArray[np.float16]:
-        """A sequence, memory-mapped `[D,H,W]` float16, z-scored in the brain, 0 outside.
+        """A sequence, memory-mapped `[D,H,W]` float16, normalised in the brain, 0 outside.
 
         Raises:
             DataError: the case lacks the sequence, or its file is missing or damaged.
@@ -124,6 +125,11 @@ class CohortCase:
         return Box(start, stop)
 
     @property
+    def normalisation(self) -> Normalisation:
+        """What was done to the intensities."""
+        return Normalisation(self.record["normalisation"])
+
+    @property
     def label_ml(self) -> Mapping[str, float]:
         """Volume of each label that occurs, in millilitres on the scan's own grid."""
         volumes: dict[str, float] = self.record["label_ml"]
@@ -151,14 +157,16 @@ class CohortCase:
         return array
 
 
-def write_case(case: Case, folder: Path, spacing_mm: float, scheme: str) -> dict[str, Any]:
+def write_case(
+    case: Case, folder: Path, spacing_mm: float, scheme: str, normalisation: Normalisation
+) -> dict[str, Any]:
     """Read a case, bring it to model space and write its folder; returns the record that was written.
 
     Raises:
         DataError: a file is bad or the grids differ; a line for every problem of the case.
         ResourceError: the disk is full.
     """
-    prepared, labels = _read(case, spacing_mm, scheme)
+    prepared, labels = _read(case, spacing_mm, scheme, normalisation)
     geometry = prepared.geometry
     turned = geometry.labels_to_model(labels) if labels is not None else None
     head = (prepared.images != 0).any(axis=0)
@@ -181,6 +189,7 @@ def write_case(case: Case, folder: Path, spacing_mm: float, scheme: str) -> dict
         "present": list(case.present),
         "shape": list(box.shape),
         "spacing_mm": spacing_mm,
+        "normalisation": normalisation,
         "scheme": scheme,
         "crop": [list(box.start), list(box.stop)],
         "label_ml": _volumes(labels, geometry.grid) if labels is not None else {},
@@ -207,16 +216,25 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: no valid JSON ({error}): import the cohort again") from error
     if not isinstance(record, dict) or record.get("version") != VERSION:
         raise DataError(f"{path}: not of version {VERSION}: import the cohort again")
-    return record
+    # Cases that do not say so were imported when there was nothing else.
+    return {"normalisation": Normalisation.Z_SCORE.value, **record}
 
 
-def finished(case: Case, folder: Path, spacing_mm: float, scheme: str) -> dict[str, Any] | None:
+def finished(
+    case: Case, folder: Path, spacing_mm: float, scheme: str, normalisation: Normalisation
+) -> dict[str, Any] | None:
     """The record of a folder that holds just this case, from these files, whole and undamaged; else None."""
     try:
         record = read_record(folder)
     except DataError:
         return None
-    wanted = {"patient": case.patient, "spacing_mm": spacing_mm, "scheme": scheme, "sources": fingerprint(case)}
+    wanted = {
+        "patient": case.patient,
+        "spacing_mm": spacing_mm,
+        "normalisation": normalisation,
+        "scheme": scheme,
+        "sources": fingerprint(case),
+    }
     if any(record.get(key) != value for key, value in wanted.items()) or _damages(folder, record):
         return None
     return record
@@ -247,15 +265,20 @@ def content_hash(record: Mapping[str, Any]) -> str:
     """
     content = {key: record[key] for key in ("id", "patient", "present", "shape", "crop", "geometry", "spacing_mm")}
     content["files"] = {name: value for name, value in record["files"].items() if name.endswith(".npy")}
+    # Left out where it is the default, so that cohorts which were imported before it was recorded keep their hash.
+    if record["normalisation"] != Normalisation.Z_SCORE:
+        content["normalisation"] = record["normalisation"]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _read(case: Case, spacing_mm: float, scheme: str) -> tuple[Prepared, NDArray[np.uint8] | None]:
+def _read(
+    case: Case, spacing_mm: float, scheme: str, normalisation: Normalisation
+) -> tuple[Prepared, NDArray[np.uint8] | None]:
     """The images in model space and the segmentation on the scan's grid; every problem of the case at once."""
     problems = []
     prepared, labels = None, None
     try:
-        prepared = prepare(case.images, spacing_mm)
+        prepared = prepare(case.images, spacing_mm, normalisation)
     except DataError as error:
         problems.append(str(error))
     try:

@@ -18,6 +18,7 @@ from limbeck.anatomy import Modality
 from limbeck.data.geometry import Box, Geometry
 from limbeck.data.volume import Grid, Source, by, check_image, read_volumes
 from limbeck.errors import DataError, UsageError
+from limbeck.normalisation import Normalisation
 
 Scan: TypeAlias = "Source | tuple[NDArray[Any], Grid]"
 
@@ -27,7 +28,7 @@ class Prepared:
     """A case in model space.
 
     Attributes:
-        images: `[4,D,H,W]` float16 in `Modality` order, z-scored in the brain, background 0, absent sequences 0.
+        images: `[4,D,H,W]` float16 in `Modality` order, normalised in the brain, background 0, absent sequences 0.
         available: `[4]` bool, which sequences were given.
         geometry: the way between the scan's grid and model space.
     """
@@ -41,16 +42,19 @@ class Prepared:
         return Box.around((self.images != 0).any(axis=0), margin)
 
 
-def prepare(images: Mapping[Modality, Scan], spacing_mm: float) -> Prepared:
+def prepare(
+    images: Mapping[Modality, Scan], spacing_mm: float, normalisation: Normalisation = Normalisation.Z_SCORE
+) -> Prepared:
     """Read sequences that share a grid, and bring them to model space.
 
     Args:
         images: for each sequence that is there, its source, or an array `[X,Y,Z]` with its grid.
         spacing_mm: edge of the model's voxels.
+        normalisation: what is done to the intensities.
 
     Raises:
-        DataError: a file is bad (as `read_volume`), the grids differ, or two sequences are the same image; a line for
-            every problem.
+        DataError: a file is bad (as `read_volume` and `normalise`), the grids differ, or two sequences are the same
+            image; a line for every problem.
         UsageError: no sequence is given, the spacing is not positive, or an array has not its grid's shape.
     """
     if not images:
@@ -69,18 +73,21 @@ def prepare(images: Mapping[Modality, Scan], spacing_mm: float) -> Prepared:
     for modality in sorted(read):
         # Taken out of the dictionary, so that each original is freed once it is done.
         array = read.pop(modality)[0]
-        result[modality] = normalise(array, geometry, names[modality])
+        result[modality] = normalise(array, geometry, names[modality], normalisation)
     return Prepared(result, np.array([modality in images for modality in Modality]), geometry)
 
 
-def normalise(image: NDArray[Any], geometry: Geometry, name: str) -> NDArray[np.float16]:
-    """One sequence `[X,Y,Z]` in model space, `[D,H,W]` float16: zero mean and unit deviation over its non-zero voxels.
+def normalise(
+    image: NDArray[Any], geometry: Geometry, name: str, normalisation: Normalisation = Normalisation.Z_SCORE
+) -> NDArray[np.float16]:
+    """One sequence `[X,Y,Z]` in model space, `[D,H,W]` float16.
 
+    A z-score has zero mean and unit deviation over the non-zero voxels; raw intensities are resampled and no more.
     Voxels outside stay exactly 0. Where voxels are resampled, those at the brain's edge take their value from the
     brain alone, since a mixture with the background would be a dark rim.
 
     Raises:
-        DataError: all non-zero voxels have the same value.
+        DataError: all non-zero voxels have the same value, or raw intensities do not fit float16.
     """
     turned = geometry.to_model(image)
     brain = turned != 0
@@ -93,11 +100,26 @@ def normalise(image: NDArray[Any], geometry: Geometry, name: str) -> NDArray[np.
     mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     if not deviation > 0:
         raise DataError(f"{name}: every voxel of the brain has the same value: expected an image with contrast")
-    values -= np.float32(mean)
-    values /= np.float32(deviation)
+    if normalisation == Normalisation.RAW:
+        _check_range(values, name)
+    else:
+        values -= np.float32(mean)
+        values /= np.float32(deviation)
     result = np.zeros(turned.shape, np.float16)
     result[brain] = values
     return result
+
+
+def _check_range(values: NDArray[np.float32], name: str) -> None:
+    """Refuse intensities that float16 cannot hold: too large for it, or so small that few steps are left of them."""
+    limits = np.finfo(np.float16)
+    smallest, largest = float(limits.smallest_normal), float(limits.max)
+    reached = float(np.abs(values).max())
+    if not smallest <= reached <= largest:
+        raise DataError(
+            f"{name}: intensities reach {reached:g}: expected {smallest:.2g} to {largest:g}, since raw intensities are "
+            "kept in float16; rescale the image, or normalise by z-score"
+        )
 
 
 def _read(images: Mapping[Modality, Scan]) -> dict[Modality, tuple[NDArray[Any], Grid]]:

@@ -23,6 +23,7 @@ from limbeck.inference.sliding import sliding_window
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import CARD, Card, load_card, load_method
+from limbeck.normalisation import Normalisation
 from limbeck.target import Target
 
 
@@ -57,7 +58,7 @@ class Predictor:
 
     Attributes:
         method: in any mode; prediction puts it into eval mode and back.
-        card: its spacing, patch, subsets and target.
+        card: its spacing, normalisation, patch, subsets and target.
         device: where the network runs.
         bf16: whether it runs under bf16 autocast.
         overlap: the part of a window that its neighbour covers too.
@@ -83,6 +84,19 @@ class Predictor:
             raise UsageError(f"this model needs {needed} but was given {given}: {missing} is missing")
         return needed
 
+    def check_normalisation(self, found: Normalisation, where: object) -> None:
+        """Refuse imported data whose intensities are not what the model learnt from.
+
+        Raises:
+            UsageError: they are normalised in another way.
+        """
+        wanted = self.card.normalisation
+        if found != wanted:
+            raise UsageError(
+                f"{where}: intensities are {found}, this model was trained on {wanted}: "
+                f"import the data to a new folder with --normalisation {wanted}"
+            )
+
     @torch.inference_mode()
     def scores(self, images: Tensor, subset: Subset) -> Tensor:
         """Scores `[C,D,H,W]` float32 of a volume in the model's space.
@@ -91,7 +105,7 @@ class Predictor:
         nor the width of the empty border around the head can change the result.
 
         Args:
-            images: `[4,D,H,W]`, z-scored in the brain.
+            images: `[4,D,H,W]`, normalised in the brain as the model's card says.
             subset: the sequences that may be looked at.
         """
         was_training = self.method.training
@@ -130,12 +144,19 @@ class Predictor:
                 raise UsageError(f"sequence {modality.role} is given twice")
             sources[modality] = path if isinstance(path, Source) else Source(Path(path))
         subset = self.choose(Subset(sources))
-        prepared = prepare({modality: sources[modality] for modality in sorted(subset)}, self.card.spacing_mm)
+        chosen = {modality: sources[modality] for modality in sorted(subset)}
+        prepared = prepare(chosen, self.card.spacing_mm, self.card.normalisation)
         labels, scores = self._to_native(self.scores(torch.as_tensor(prepared.images), subset), prepared.geometry)
         return Segmentation(labels, scores.numpy(), prepared.geometry.grid, subset)
 
     def segment_case(self, case: CohortCase, subset: Subset) -> NDArray[np.uint8]:
-        """The label map of a cohort's case on the scan's own grid, from a subset of its sequences."""
+        """The label map of a cohort's case on the scan's own grid, from a subset of its sequences.
+
+        Raises:
+            DataError: the case's files are damaged.
+            UsageError: the model needs a sequence that is not in the subset, or other intensities than the cohort's.
+        """
+        self.check_normalisation(case.normalisation, f"case {case.id}")
         used = self.choose(subset)
         images = np.zeros((len(Modality), *case.shape), np.float16)
         for modality in used:

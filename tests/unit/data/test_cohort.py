@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from limbeck.anatomy import Modality
+from limbeck.cli import main
 from limbeck.data.case import Case, Source
 from limbeck.data.cohort import Cohort, import_cohort
+from limbeck.data.cohort_case import content_hash
 from limbeck.data.importers import IMPORTERS, detect_layout
 from limbeck.data.preprocess import prepare
 from limbeck.data.volume import read_labels
 from limbeck.errors import DataError, UsageError
+from limbeck.normalisation import Normalisation
 
 
 def run(folder, out, **options):
@@ -82,6 +85,54 @@ def test_the_hash_is_of_the_content_not_of_the_place(brats, tmp_path):
     assert run(tmp_path / "copy", tmp_path / "two", workers=2).hash == first.hash
     assert run(brats, tmp_path / "three", spacing_mm=2.0).hash != first.hash
     assert Cohort.open(tmp_path / "one").hash == first.hash
+
+
+def test_the_normalisation_is_chosen_and_recorded(brats, tmp_path):
+    words = ["import", str(brats), "--workers", "1", "--out"]
+    assert main([*words, str(tmp_path / "usual")]) == 0
+    assert main([*words, str(tmp_path / "raw"), "--normalisation", "raw"]) == 0
+    usual, raw = (Cohort.open(tmp_path / name) for name in ("usual", "raw"))
+    assert (usual.normalisation, raw.normalisation) == (Normalisation.Z_SCORE, Normalisation.RAW)
+    assert raw.hash != usual.hash
+    raw.verify()
+    found = IMPORTERS["brats"].find(brats)[0]
+    case = raw.case(found.id)
+    assert case.normalisation is Normalisation.RAW
+    whole = case.restore(torch.from_numpy(np.array(case.images(Modality.T2)))[None])[0].numpy()
+    assert np.array_equal(whole, prepare(found.images, 1.0, Normalisation.RAW).images[Modality.T2])
+    assert main([*words, str(tmp_path / "other"), "--normalisation", "none"]) == 2
+
+
+def test_a_cohort_from_before_the_choice_is_z_scored_and_keeps_its_hash(brats, tmp_path):
+    cohort = run(brats, tmp_path / "cohort")
+    for path in [tmp_path / "cohort" / "cohort.json", *(case.folder / "case.json" for case in cohort.cases)]:
+        content = json.loads(path.read_text())
+        assert content.pop("normalisation") == "z-score"
+        path.write_text(json.dumps(content))
+    old = Cohort.open(tmp_path / "cohort")
+    old.verify()
+    assert old.normalisation is old.cases[0].normalisation is Normalisation.Z_SCORE
+    before = tree(tmp_path / "cohort" / "cases")
+    assert run(brats, tmp_path / "cohort").hash == cohort.hash
+    assert tree(tmp_path / "cohort" / "cases") == before
+
+
+def test_the_hash_of_z_scored_cases_is_that_from_before_the_choice():
+    record = {
+        **{"id": "a", "patient": "p", "present": [True, False, False, True], "shape": [4, 5, 6]},
+        **{"crop": [[0, 0, 0], [4, 5, 6]], "geometry": {}, "spacing_mm": 1.0, "files": {"t2.npy": "0"}},
+    }
+    # Computed by the version that knew z-scores alone.
+    before = "60ebc1a7a78a264605660c58bcbc9b6da2b929b16ad7d3ad413920fda216347a"
+    assert content_hash({**record, "normalisation": "z-score"}) == before
+    assert content_hash({**record, "normalisation": "raw"}) != before
+
+
+def test_a_case_left_by_an_import_of_other_intensities_is_made_again(brats, tmp_path):
+    run(brats, tmp_path / "cohort")
+    (tmp_path / "cohort" / "cohort.json").unlink()
+    again = run(brats, tmp_path / "cohort", normalisation=Normalisation.RAW)
+    assert again.hash == run(brats, tmp_path / "fresh", normalisation=Normalisation.RAW).hash
 
 
 def test_decathlon_and_brats_agree(decathlon, tmp_path, phantoms):
@@ -200,6 +251,8 @@ def test_another_cohort_or_other_files_are_never_overwritten(brats, tmp_path, ph
         run(brats, tmp_path / "cohort", spacing_mm=2.0)
     with pytest.raises(UsageError, match="scheme brats2018"):
         run(brats, tmp_path / "cohort", scheme="brats2023")
+    with pytest.raises(UsageError, match="normalisation z-score, not raw"):
+        run(brats, tmp_path / "cohort", normalisation=Normalisation.RAW)
     phantoms.brats_case(brats / "HGG", "more")
     with pytest.raises(UsageError, match="other cases"):
         run(brats, tmp_path / "cohort")
@@ -233,6 +286,7 @@ def test_what_is_no_cohort_says_so(brats, tmp_path):
         ("{", "JSON"),
         ("[]", "version"),
         (json.dumps({**content, "version": 99}), "version 99"),
+        (json.dumps({**content, "normalisation": "none"}), "damaged"),
         (json.dumps({**content, "cases": [{"id": "x"}]}), "damaged"),
         (json.dumps({**content, "cases": [{**content["cases"][0], "id": "../../up"}]}), "damaged"),
     ):

@@ -5,6 +5,7 @@ from limbeck.anatomy import Modality, Subset
 from limbeck.data.preprocess import prepare
 from limbeck.data.volume import Grid, Source
 from limbeck.errors import DataError, UsageError
+from limbeck.normalisation import Normalisation
 
 
 @pytest.fixture
@@ -53,6 +54,40 @@ def test_no_dark_rim_where_the_brain_ends(phantoms, spacing):
     prepared = prepare({Modality.T1: (flat, Grid.of(flat.shape, phantoms.lps))}, spacing)
     values = prepared.images[Modality.T1][prepared.images[Modality.T1] != 0].astype(np.float32)
     assert values.min() > -0.5
+
+
+def test_raw_intensities_are_those_of_the_scan(scans):
+    prepared = prepare(scans, 1.0, Normalisation.RAW)
+    assert prepared.images.dtype == np.float16
+    for modality in Modality:
+        assert np.array_equal(prepared.images[modality], prepared.geometry.to_model(scans[modality][0]))
+
+
+@pytest.mark.parametrize("spacing", [0.7, 1.6, 2.0, 3.0])
+def test_raw_and_z_scored_images_are_resampled_alike(scans, spacing):
+    z_scored, raw = (prepare(scans, spacing, normalisation).images for normalisation in Normalisation)
+    for modality in Modality:
+        brain = raw[modality] != 0
+        assert not z_scored[modality][~brain].any()
+        values = raw[modality][brain].astype(np.float64)
+        # A step of float16 between 256 and 512, over the spread.
+        atol = 0.25 / values.std()
+        assert np.allclose((values - values.mean()) / values.std(), z_scored[modality][brain], atol=atol)
+
+
+@pytest.mark.parametrize("factor", [300, -300, 1e-7])
+def test_raw_intensities_beyond_float16_are_refused(scans, factor):
+    array, grid = scans[Modality.T1]
+    scaled = array.astype(np.float32) * factor
+    prepare({Modality.T1: (scaled, grid)}, 1.0)
+    with pytest.raises(DataError, match=r"^t1: intensities reach .* expected 6\.1e-05 to 65504.* normalise by z-score"):
+        prepare({Modality.T1: (scaled, grid)}, 1.0, Normalisation.RAW)
+
+
+def test_raw_intensities_up_to_the_end_of_float16_are_kept(scans):
+    array, grid = scans[Modality.T1]
+    brightest = np.where(array == array.max(), np.float32(65504), array)
+    assert prepare({Modality.T1: (brightest, grid)}, 1.0, Normalisation.RAW).images.max() == 65504
 
 
 def test_files_and_arrays_give_the_same(tmp_path, phantoms, scans):

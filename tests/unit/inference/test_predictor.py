@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -16,7 +17,8 @@ from limbeck.errors import ModelError, UsageError
 from limbeck.inference.predictor import Predictor, load
 from limbeck.methods import build, find
 from limbeck.methods.base import Context
-from limbeck.methods.saved import Card, save
+from limbeck.methods.saved import CARD, Card, load_card, save
+from limbeck.normalisation import Normalisation
 from limbeck.target import Target
 
 SPACING_MM = 3.0
@@ -41,13 +43,13 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def cohort(patient: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+def imported(patient: Path, out: Path, normalisation: Normalisation) -> Cohort:
     importer, _ = detect_layout(patient.parent)
     return import_cohort(
         importer.find(patient.parent),
-        tmp_path_factory.mktemp("cohort") / "cohort",
+        out,
         spacing_mm=SPACING_MM,
+        normalisation=normalisation,
         scheme="brats2018",
         layout="brats",
         source=patient.parent,
@@ -55,10 +57,23 @@ def cohort(patient: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     )
 
 
-def predictor(folder: Path, name: str, subsets: tuple[Subset, ...]) -> Predictor:
+@pytest.fixture(scope="module")
+def cohort(patient: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return imported(patient, tmp_path_factory.mktemp("cohort") / "cohort", Normalisation.Z_SCORE)
+
+
+@pytest.fixture(scope="module")
+def raw_cohort(patient: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return imported(patient, tmp_path_factory.mktemp("raw") / "cohort", Normalisation.RAW)
+
+
+def predictor(
+    folder: Path, name: str, subsets: tuple[Subset, ...], normalisation: Normalisation = Normalisation.Z_SCORE
+) -> Predictor:
     torch.manual_seed(0)
     method = build(name, find(name).Settings(width=8), Context(subsets))
-    card = Card(name, {"width": 8, "dropout": 0.0}, subsets, Target.SOFTMAX_LABELS, SPACING_MM, (16, 24, 24))
+    settings = {"width": 8, "dropout": 0.0}
+    card = Card(name, settings, subsets, Target.SOFTMAX_LABELS, SPACING_MM, (16, 24, 24), normalisation=normalisation)
     save(folder, method, card)
     return load(folder, "cpu", "float32")
 
@@ -75,6 +90,50 @@ def test_files_and_cohort_give_the_same_mask(patient: Path, cohort: Cohort, tmp_
     from_cohort = model.segment_case(cohort.case("BraTS2021_00001"), subset)
     assert len(np.unique(from_files.labels)) > 1, "an untrained network should draw something here"
     assert np.array_equal(from_files.labels, from_cohort)
+
+
+def test_files_and_cohort_give_the_same_mask_from_raw_intensities(
+    patient: Path, cohort: Cohort, raw_cohort: Cohort, tmp_path: Path
+) -> None:
+    subset = Subset.parse("t1ce")
+    model = predictor(tmp_path / "model", "supervised", (subset,), Normalisation.RAW)
+    from_files = model.segment({"t1ce": scan(patient, "t1ce")})
+    assert np.array_equal(from_files.labels, model.segment_case(raw_cohort.case("BraTS2021_00001"), subset))
+    z_scored = predictor(tmp_path / "other", "supervised", (subset,)).segment({"t1ce": scan(patient, "t1ce")})
+    assert not np.array_equal(from_files.scores, z_scored.scores)
+
+
+def test_a_case_of_other_intensities_is_refused(cohort: Cohort, raw_cohort: Cohort, tmp_path: Path) -> None:
+    subset = Subset.parse("flair")
+    for normalisation, other in ((Normalisation.Z_SCORE, raw_cohort), (Normalisation.RAW, cohort)):
+        model = predictor(tmp_path / normalisation, "supervised", (subset,), normalisation)
+        with pytest.raises(UsageError, match=f"trained on {normalisation}: .* --normalisation {normalisation}"):
+            model.segment_case(other.cases[0], subset)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("z-score", Normalisation.Z_SCORE),
+        ("raw", Normalisation.RAW),
+        ("z-score over the sequence's own non-zero voxels", Normalisation.Z_SCORE),
+    ],
+)
+def test_a_card_says_what_was_done_to_intensities(tmp_path: Path, text: str, meant: Normalisation) -> None:
+    model = predictor(tmp_path, "supervised", (Subset.parse("flair"),), meant)
+    content = json.loads((tmp_path / CARD).read_text())
+    assert content["normalisation"] == meant.value
+    (tmp_path / CARD).write_text(json.dumps({**content, "normalisation": text}))
+    assert load_card(tmp_path) == model.card
+    assert load_card(tmp_path).normalisation is meant
+
+
+def test_a_card_of_an_unknown_normalisation_is_refused(tmp_path: Path) -> None:
+    predictor(tmp_path, "supervised", (Subset.parse("flair"),))
+    content = json.loads((tmp_path / CARD).read_text())
+    (tmp_path / CARD).write_text(json.dumps({**content, "normalisation": "histogram"}))
+    with pytest.raises(ModelError, match="histogram"):
+        load_card(tmp_path)
 
 
 def test_mask_lies_on_the_scan(patient: Path, tmp_path: Path) -> None:

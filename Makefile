@@ -15,7 +15,7 @@ ifneq ($(wildcard ../shared/data/real),)
 export LIMBECK_REAL_DATA ?= $(CURDIR)/../shared/data/real
 endif
 
-.PHONY: demo test lint bench real clean
+.PHONY: demo test lint bench methods docs real clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime
@@ -34,6 +34,14 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+# Every method under the common recipe, at a small budget.
+methods: $(VENV)/.runtime
+	$(BIN)/python benchmarks/methods.py --out methods $(ARGS)
+
+# The page of methods, from what their files say.
+docs: $(VENV)/.runtime
+	$(BIN)/limbeck methods --markdown > docs/methods.md
+
 real: $(VENV)/.runtime
 	@test -d "$$LIMBECK_REAL_DATA" || { \
 	  echo "make real: no folder of real cases (LIMBECK_REAL_DATA is '$$LIMBECK_REAL_DATA');" \
@@ -42,7 +50,7 @@ real: $(VENV)/.runtime
 
 # Outputs and caches; never runs/, which may hold days of training, nor the environment.
 clean:
-	rm -rf build dist demo real .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist demo real methods .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, by its exact pin and alone, so that no later request can widen it.

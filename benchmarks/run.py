@@ -9,6 +9,7 @@ are given. Prediction runs in a process of its own, from file to file, so that s
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import platform
 import statistics
@@ -16,28 +17,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import steps
 import torch
 
 from limbeck.anatomy import Subset
-from limbeck.batch import Batch, View
+from limbeck.batch import View
 from limbeck.data.cohort import import_cohort
 from limbeck.data.importers import detect_layout
 from limbeck.inference.predictor import load
-from limbeck.methods import METHODS, build, find
-from limbeck.methods.base import Context, Method, Progress
-from limbeck.methods.precision import uses_bf16
+from limbeck.methods import build, find
+from limbeck.methods.base import Context
 from limbeck.methods.saved import Card, save
 from limbeck.phantom.cohort import write as write_phantoms
 from limbeck.target import Target
-from limbeck.training.optimise import Optimisers, OptimiserSettings
-from limbeck.training.trainer import TrainingSettings, fabric_for
 
 FLAIR = Subset.parse("flair")
-ALL = Subset.parse("all")
 LIMBECK = [sys.executable, "-c", "import sys; from limbeck.cli import main; sys.exit(main())"]
 
 
@@ -52,7 +48,7 @@ def main() -> None:
     print(f"{platform.machine()}, {threads} threads, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")
     print("| what | value | how |")
     print("|---|--:|---|")
-    _steps(arguments)
+    steps.measure(_row, arguments.width, arguments.patch, arguments.rounds)
     with tempfile.TemporaryDirectory() as folder:
         scan = _import_seconds(Path(folder))
         for spacing, side in ((2.0, 64), (1.0, 96)):
@@ -61,74 +57,6 @@ def main() -> None:
 
 def _row(what: str, value: str, how: str) -> None:
     print(f"| {what} | {value} | {how} |", flush=True)
-
-
-def _steps(arguments: argparse.Namespace) -> None:
-    """Seconds a training step, for every method by turns."""
-    fabric = fabric_for(TrainingSettings())
-    steppers = {name: _stepper(name, arguments.width, arguments.patch) for name in METHODS}
-    seconds: dict[str, list[float]] = {name: [] for name in METHODS}
-    for turn in range(arguments.rounds + 2):
-        # Both directions of order, since a step may profit from what the one before it left in the caches.
-        for name in list(METHODS) if turn % 2 else list(METHODS)[::-1]:
-            started = time.perf_counter()
-            steppers[name](fabric)
-            if turn >= 2:
-                seconds[name].append(time.perf_counter() - started)
-    number = "bf16" if uses_bf16("auto", fabric.device) else "float32"
-    how = f"width {arguments.width}, two {arguments.patch}^3 crops, {number}, median of {arguments.rounds}"
-    for name, values in seconds.items():
-        ratios = [value / plain for value, plain in zip(values, seconds["supervised"], strict=True)]
-        _row(f"training step, {name}", f"{statistics.median(values):.3f} s", how)
-        if name != "supervised":
-            spread = f"{min(ratios):.2f} to {max(ratios):.2f} over the turns"
-            _row(f"ratio {name} / supervised", f"{statistics.median(ratios):.2f}", f"paired, {spread}")
-    passes = _forward_seconds(fabric, arguments.width, arguments.patch, arguments.rounds)
-    floor = 1 + statistics.median(passes) / statistics.median(seconds["supervised"])
-    _row(
-        "forward pass of a teacher", f"{statistics.median(passes):.3f} s", f"a floor of {floor:.2f} for the ratio above"
-    )
-
-
-def _forward_seconds(fabric: Any, width: int, side: int, rounds: int) -> list[float]:
-    """A frozen teacher's pass: what every distilled step pays on top of a plain one."""
-    teacher = build("supervised", find("supervised").Settings(width=width), Context((ALL,))).eval()
-    images = torch.randn(2, 4, side, side, side)
-    seconds = []
-    for turn in range(rounds + 2):
-        started = time.perf_counter()
-        with torch.no_grad(), fabric.autocast():
-            teacher(images)
-        if turn >= 2:
-            seconds.append(time.perf_counter() - started)
-    return seconds
-
-
-def _stepper(name: str, width: int, side: int) -> Callable[[Any], None]:
-    kind = find(name)
-    teachers = {
-        role: build(provider, find(provider).Settings(width=width), Context((ALL,)))
-        for role, provider in kind.needs.items()
-    }
-    subsets = Subset.every() if kind.generalist else (FLAIR,)
-    method: Method[Any] = build(name, kind.Settings(width=width), Context(subsets, teachers=teachers))
-    optimisers = Optimisers(method, OptimiserSettings())
-    images = torch.randn(2, 4, side, side, side)
-    labels = torch.randint(0, 4, (2, side, side, side))
-    available = torch.tensor([FLAIR.mask()] * 2)
-    batch = Batch(View.of(images, available), images, torch.ones(2, 4, dtype=torch.bool), labels, ("a", "b"))
-
-    def step(fabric: Any) -> None:
-        method.train()
-        iterator = method.training_step(batch, Progress(0, 1, 0, 1))
-        while True:
-            with fabric.autocast():
-                objectives = next(iterator, None)
-            if objectives is None:
-                return
-            optimisers.descend(fabric, objectives)
-
-    return step
 
 
 def _import_seconds(folder: Path) -> Path:
@@ -163,7 +91,9 @@ def _prediction(folder: Path, width: int, spacing: float, side: int, scan: Path)
     kind = find("supervised")
     model = folder / f"model-{spacing:g}"
     method = build("supervised", kind.Settings(width=width), Context((FLAIR,)))
-    card = Card("supervised", {"width": width, "dropout": 0.0}, (FLAIR,), Target.SOFTMAX_LABELS, spacing, (side,) * 3)
+    card = Card(
+        "supervised", dataclasses.asdict(method.settings), (FLAIR,), Target.SOFTMAX_LABELS, spacing, (side,) * 3
+    )
     save(model, method, card)
     out = folder / f"mask-{spacing:g}.nii.gz"
     command = [*LIMBECK, "predict", str(model), "--flair", str(scan), "-o", str(out), "--overwrite"]

@@ -170,6 +170,7 @@ LIGHT = [
     "limbeck.cli",
     "limbeck.durable",
     "limbeck.errors",
+    "limbeck.evaluation.published",
     "limbeck.evaluation.table",
     "limbeck.methods",
     *(module_name(path) for path in sorted((SRC / "report").glob("*.py"))),

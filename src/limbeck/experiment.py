@@ -137,7 +137,7 @@ def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[s
         provider = " and ".join(kind.needs.values())
         raise UsageError(f"{method} learns from a teacher: give --teacher RUN, made by limbeck train {provider}")
     if teacher is not None and not kind.needs:
-        raise UsageError(f"{method} has no teacher: leave --teacher out")
+        raise UsageError(f"{method} takes no trained teacher: leave --teacher out")
     subsets = Subset.every() if kind.generalist else (Subset.parse(str(subset)),)
     if not kind.generalist:
         kind.check(subsets[0])

@@ -49,7 +49,7 @@ SETTINGS = [
     (["--clip", "-1"], ("clip", "-1")),
     (["--schedule", "cosin"], ("schedule", "'cosin'", "did you mean 'cosine'?")),
     (["--augment", "maybe"], ("augment", "'maybe'", "true or false")),
-    (["--patch", "16,16,20"], ("patch", "20", "stride 8")),
+    (["--patch", "16,16,20"], ("patch", "20", "multiples of 8", "unet")),
     (["--patch", "16,16"], ("patch", "three whole numbers")),
     (["--patch", "0,16,16"], ("patch", "at least 1")),
     (["--patch", "-8,16,16"], ("patch", "-8")),
@@ -71,7 +71,12 @@ SETTINGS = [
     (["--subset", "flare"], ("'flare'", "did you mean 'flair'?")),
     (["--subset", "flair+t2f"], ("'flair+t2f'", "twice")),
     (["--subset", ""], ("expected flair, t1, t1ce or t2",)),
-    (["--teacher", "anything"], ("supervised", "no teacher")),
+    (["--teacher", "anything"], ("supervised", "no trained teacher")),
+    (["--optimiser", "sdg"], ("optimiser", "'sdg'", "did you mean 'sgd'?")),
+    (["--momentum", "1"], ("momentum", "1", "below 1")),
+    (["--network", "vnett"], ("network", "'vnett'", "did you mean 'vnet'?")),
+    (["--network", "vnet", "--patch", "24,24,24"], ("patch", "24", "multiples of 16", "vnet")),
+    (["--network", "nnunet"], ("patch", "16", "multiples of 32", "nnunet")),
 ]
 
 

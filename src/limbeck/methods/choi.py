@@ -154,4 +154,5 @@ class CHOI(Method[CHOISettings]):
         ours, theirs = self.projector(student), self.projector(teacher)
         if self.settings.bt_samples == "pooled":
             ours, theirs = (features.mean((2, 3, 4), keepdim=True) for features in (ours, theirs))
-        return barlow_twins(ours, theirs, self.settings.redundancy) / ours.shape[1]
+        loss: Tensor = barlow_twins(ours, theirs, self.settings.redundancy) / ours.shape[1]
+        return loss

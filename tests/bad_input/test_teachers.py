@@ -1,0 +1,78 @@
+"""Teachers that do not fit, and students that a method cannot have: an error before any training, nothing is written."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from workbench import FAST, MODEL, USAGE
+
+METHODS_WITH_A_TEACHER = {"gkd": "supervised", "pkdr": "pkdr_teacher"}
+METHODS_WITHOUT = ("supervised", "pkdr_teacher", "rirn", "mtcmkd", "choi")
+
+
+def training(bench, method: str, *words: object, subset: str = "flair") -> list[object]:
+    return ["train", method, "--data", bench.cohort, "--subset", subset, "--out", bench.root / "new", *FAST, *words]
+
+
+@pytest.mark.parametrize(("method", "provider"), METHODS_WITH_A_TEACHER.items())
+def test_a_distilled_student_needs_a_teacher(method, provider, bench) -> None:
+    bench.refuses(USAGE, *training(bench, method), says=("--teacher", provider))
+
+
+@pytest.mark.parametrize("method", METHODS_WITHOUT)
+def test_a_method_that_makes_its_own_teacher_takes_none(method, bench) -> None:
+    bench.refuses(USAGE, *training(bench, method, "--teacher", bench.teacher), says=(method, "no trained teacher"))
+
+
+@pytest.mark.parametrize("method", METHODS_WITH_A_TEACHER)
+def test_a_teacher_that_is_no_run(method, bench, tmp_path) -> None:
+    bench.refuses(MODEL, *training(bench, method, "--teacher", tmp_path / "nowhere"), says=("nowhere",))
+    bench.refuses(MODEL, *training(bench, method, "--teacher", bench.phantoms), says=("checkpoint",))
+
+
+@pytest.mark.parametrize("part", ["weights-*", "checkpoint.json"])
+def test_a_teacher_with_a_broken_file(part, bench, tmp_path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(bench.teacher, broken)
+    for path in broken.rglob(part):
+        path.write_bytes(path.read_bytes()[:40])
+    bench.refuses(MODEL, *training(bench, "gkd", "--teacher", broken), says=("broken",))
+
+
+def test_a_teacher_of_other_sequences(bench) -> None:
+    words = training(bench, "gkd", "--teacher", bench.student)
+    bench.refuses(MODEL, *words, says=("sequences flair", "expected all four"))
+
+
+def test_a_teacher_of_another_label_space(bench) -> None:
+    """PKDR learns regions that may include one another, and patches; a supervised run knows exclusive labels."""
+    words = training(bench, "pkdr", "--teacher", bench.teacher)
+    bench.refuses(MODEL, *words, says=("method supervised", "expected pkdr_teacher"))
+
+
+def test_a_teacher_of_another_network(bench) -> None:
+    words = training(bench, "gkd", "--teacher", bench.teacher, "--network", "vnet", "--patch", "48,48,48")
+    bench.refuses(MODEL, *words, says=("network unet of width 8", "the student has vnet of width 8"))
+    words = training(bench, "gkd", "--teacher", bench.wide)
+    bench.refuses(MODEL, *words, says=("width 16", "width 8"))
+
+
+@pytest.mark.parametrize("subset", ["flair+t1ce", "t1+t1ce+t2", "flair+t1+t1ce+t2"])
+def test_a_subset_that_a_method_cannot_serve(subset, bench) -> None:
+    bench.refuses(USAGE, *training(bench, "mtcmkd", subset=subset), says=("mtcmkd", "one sequence", subset))
+
+
+def test_patches_have_to_tile_the_crop(bench) -> None:
+    words = training(bench, "pkdr_teacher", "--network", "vnet", "--patch", "48,48,40")
+    bench.refuses(USAGE, *words, says=("patch", "40", "multiples of 16"))
+
+
+def test_images_have_to_be_what_the_method_is_set_to(bench) -> None:
+    words = training(bench, "mtcmkd", "--as-published", "true")
+    bench.refuses(USAGE, *words, says=("z-score", "needs raw", "--normalisation raw"))
+
+
+def test_a_method_without_any_term_is_refused(bench) -> None:
+    off = ["--segmentation-weight", "0", "--soft-label-weight", "0", "--region-attention-weight", "0"]
+    bench.refuses(USAGE, *training(bench, "gkd", *off, "--teacher", bench.teacher), says=("segmentation_weight", "0"))

@@ -169,6 +169,20 @@ def test_dice_jaccard_charges_an_absent_class_in_full():
     assert losses.dice_jaccard_cross_entropy(logits, labels).item() == pytest.approx((1 / 4 + 1 / 4) / 3, abs=1e-6)
 
 
+def test_dice_jaccard_can_let_an_absent_class_score_if_it_is_not_predicted():
+    """Two of four classes in the labels: a sure and right answer then costs nothing, a sure and wrong one in full."""
+    labels = torch.zeros(1, 4, 4, 4, dtype=torch.long)
+    labels[:, 0] = 1
+    right = 200 * Target.SOFTMAX_LABELS.encode(labels) - 100
+    assert losses.dice_jaccard_cross_entropy(right, labels, absent_scores_zero=False).item() == pytest.approx(
+        0, abs=1e-6
+    )
+    assert losses.dice_jaccard_cross_entropy(right, labels).item() == pytest.approx((1 / 2 + 1 / 2) / 3, abs=1e-6)
+    wrong = 200 * Target.SOFTMAX_LABELS.encode(labels + 2) - 100
+    loss = losses.dice_jaccard_cross_entropy(wrong, labels, absent_scores_zero=False)
+    assert loss.item() == pytest.approx((1 + 1 + 200) / 3, rel=1e-5)
+
+
 @pytest.mark.parametrize("loss", [losses.cross_entropy_dice, losses.dice_jaccard_cross_entropy])
 def test_half_precision_logits_are_widened_first(loss):
     torch.manual_seed(0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from toy import PROGRESS
 from torch import Tensor
+from toy import PROGRESS
 
 from limbeck.batch import Batch
 from limbeck.methods.base import Method, Progress

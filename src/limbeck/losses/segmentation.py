@@ -112,15 +112,15 @@ def dice_jaccard_cross_entropy(logits: Tensor, labels: Tensor, absent_scores_zer
         absent_scores_zero: a class that is absent from the labels scores 0 whatever is predicted, as published, and
             so adds a constant; else it scores 1 if it is not predicted either.
     """
-    smooth = 0.0 if absent_scores_zero else 1e-5
+    above, below = (0.0, EPSILON) if absent_scores_zero else (1e-5, 1e-5)
     truth = Target.SOFTMAX_LABELS.encode(labels).to(logits.dtype)
     log_probabilities = logits.log_softmax(1)
     probabilities = log_probabilities.exp()
     over = [0, *range(2, logits.ndim)]
     overlap = (probabilities * truth).sum(over)
     size = probabilities.sum(over) + truth.sum(over)
-    dice = (2 * overlap + smooth) / (size + smooth + EPSILON)
-    jaccard = (overlap + smooth) / (size - overlap + smooth + EPSILON)
+    dice = (2 * overlap + above) / (size + below)
+    jaccard = (overlap + above) / (size - overlap + below)
     return ((1 - dice.mean()) + (1 - jaccard.mean()) + _cross_entropy(log_probabilities, truth)) / 3
 
 

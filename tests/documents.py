@@ -56,8 +56,11 @@ def problem(line: str) -> str | None:
     unknown = [word for word in rest if word.startswith("-") and word not in parser._option_string_actions]
     if unknown:
         return f"no option {unknown[0]}"
-    # A mention in passing, `limbeck import`, names the command alone.
-    return None if synopsis or not rest or "--help" in rest else _refusal(parser, rest)
+    if synopsis or not rest or "--help" in rest:
+        return None
+    found = _refusal(parser, rest)
+    # A mention in passing names the command, `limbeck import`, or one of its options with it.
+    return None if found and rest[0].startswith("--") and "are required" in found else found
 
 
 def _refusal(parser: argparse.ArgumentParser, words: list[str]) -> str | None:

@@ -7,11 +7,16 @@ import importlib
 import re
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from documents import ROOT, SHELL, commands, problem
+from toy import PROGRESS, batch
 
 import limbeck
+from limbeck.anatomy import Subset
+from limbeck.methods import build
+from limbeck.methods.base import Context, Method, NetworkSettings
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -85,6 +90,22 @@ def test_every_python_block_uses_names_that_exist(document: Path) -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("limbeck"):
                 module = importlib.import_module(str(node.module))
                 assert all(hasattr(module, name.name) for name in node.names)
+
+
+def test_the_method_that_the_guide_writes_is_one() -> None:
+    (block,) = PYTHON.findall((ROOT / "docs/how-to/add-a-method.md").read_text())
+    written: dict[str, Any] = {"__name__": "mine"}
+    exec(compile(block, "mine", "exec", dont_inherit=True), written)
+    teacher = build("supervised", NetworkSettings(width=8), Context((Subset.parse("all"),)))
+    context = Context((Subset.parse("flair"),), {"teacher": teacher})
+    method: Method[Any] = written["Mine"](written["MineSettings"](width=8), context)
+    data = batch(context.subsets)
+    ((group, terms),) = next(iter(method.train().training_step(data, PROGRESS))).items()
+    assert group == "main" and list(terms) == ["segmentation", "soft_labels"]
+    sum(terms.values()).backward()
+    assert all(parameter.grad is not None for parameter in method.parameters())
+    assert method.eval().predict(data.view).shape[1] == method.target.channels
+    assert not method.frozen["teacher"].training
 
 
 def unexplained(text: str) -> bool:

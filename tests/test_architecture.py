@@ -20,7 +20,10 @@ ROOMS_WITHOUT_A_SUBJECT = {"utils", "util", "misc", "common", "helpers", "core",
 HEAVY = ("torch", "lightning", "monai")
 EXECUTING_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 EXECUTING_CALLS = {"eval", "exec", "torch.load", "yaml.load", "yaml.unsafe_load", "os.system"}
-METHOD_MAY_IMPORT = {"anatomy", "batch", "target", "errors", "networks", "losses", "methods.base"}
+METHOD_MAY_IMPORT = {
+    *("anatomy", "batch", "target", "errors", "normalisation", "overlap"),
+    *("networks", "losses", "methods.base"),
+}
 
 
 def named(path: Path) -> str:

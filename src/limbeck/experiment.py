@@ -25,12 +25,12 @@ from limbeck.data.dataset import CropReader, SamplingSettings, batches
 from limbeck.data.splits import Fold
 from limbeck.durable import write_json, write_text
 from limbeck.errors import ModelError, UsageError, require
-from limbeck.inference.predictor import load
+from limbeck.inference.predictor import Predictor, load
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method, NetworkSettings
 from limbeck.methods.precision import pick_device, uses_bf16
 from limbeck.methods.saved import Card
-from limbeck.scoring import DONE, FOLD, held_out, validation
+from limbeck.scoring import DONE, FOLD, held_out, learnt_from, validation
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.trainer import Job, TrainingSettings, fabric_for, train
 from limbeck.version import __version__
@@ -150,6 +150,8 @@ def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[s
         sides,
         f"multiples of {settings.stride}, the stride of {settings.network}",
     )
+    # Normalisation over the one position that would be left at the coarsest level is undefined.
+    require(max(sides) > settings.stride, "patch", sides, f"a side above {settings.stride}, the network's stride")
     return experiment
 
 
@@ -178,7 +180,7 @@ def run(
         )
     fold = held_out(cohort, experiment.run.fold, experiment.run.folds)
     seen = _fold_record(cohort, fold)
-    teachers, origins = _teachers(experiment, cohort)
+    teachers, origins = _teachers(experiment, cohort, fold)
     augmentation = Augmentation() if experiment.sampling.augment else FLIPS
     origin = {
         **experiment.to_json(),
@@ -241,7 +243,7 @@ def _fold_record(cohort: Cohort, fold: Fold) -> dict[str, Any]:
     }
 
 
-def _teachers(experiment: Experiment, cohort: Cohort) -> tuple[dict[str, Method[Any]], dict[str, str]]:
+def _teachers(experiment: Experiment, cohort: Cohort, fold: Fold) -> tuple[dict[str, Method[Any]], dict[str, str]]:
     """The teachers by role, and the hash of the experiment that made each."""
     methods: dict[str, Method[Any]] = {}
     origins: dict[str, str] = {}
@@ -251,34 +253,34 @@ def _teachers(experiment: Experiment, cohort: Cohort) -> tuple[dict[str, Method[
         if not (folder / DONE).is_file():
             raise ModelError(f"teacher {folder} is no finished run: it has no {DONE} file; finish its training first")
         needed = find(experiment.method).needs[role]
-        if problems := _misfits(experiment, cohort, predictor.card, needed):
+        problems = _misfits(experiment, cohort, predictor, needed)
+        # Its knowledge of the student's test cases would flow into the student.
+        if known := learnt_from(folder, [cohort.case(name) for name in fold.test]):
+            problems.append(
+                f"it has learnt from {len(known)} of the cases held out here (first: {known[0]}), expected none: "
+                "train it with the same --fold and --folds"
+            )
+        if problems:
             raise ModelError(f"teacher {folder} does not fit {experiment.method}: {'; '.join(problems)}")
         methods[role] = predictor.method
         origins[role] = str(predictor.card.origin.get("experiment", ""))
     return methods, origins
 
 
-def _misfits(experiment: Experiment, cohort: Cohort, card: Card, needed: str) -> list[str]:
+def _misfits(experiment: Experiment, cohort: Cohort, teacher: Predictor, needed: str) -> list[str]:
     """What is wrong with a teacher, in the reader's words."""
+    card = teacher.card
     if card.method != needed:
         return [f"method {card.method}, expected {needed}"]
-    settings, run = experiment.method_settings, experiment.run
-    fold = (card.origin.get("fold"), card.origin.get("folds"))
-    mine = (settings.network, settings.width)
-    theirs = (card.settings.get("network", "unet"), card.settings.get("width"))
     wrong = {
         f"sequences {card.subsets[0]}, expected all four": card.subsets != (Subset.parse("all"),),
         f"voxels of {card.spacing_mm:g} mm, the cohort has {cohort.spacing_mm:g} mm": card.spacing_mm
         != cohort.spacing_mm,
         f"images {card.normalisation}, the cohort's are {cohort.normalisation}": card.normalisation
         != cohort.normalisation,
-        f"network {theirs[0]} of width {theirs[1]}, the student has {mine[0]} of width {mine[1]}": theirs != mine,
-        # A teacher of another fold has learnt from the labels of the student's test cases.
-        f"fold {fold[0]} of {fold[1]}, the student's is {run.fold} of {run.folds}": card.origin.get("data")
-        == cohort.hash
-        and fold != (run.fold, run.folds),
     }
-    return [text for text, applies in wrong.items() if applies]
+    problems = [text for text, applies in wrong.items() if applies]
+    return problems + find(experiment.method).misfits(experiment.method_settings, teacher.method.settings)
 
 
 def _check_hardware(experiment: Experiment) -> None:

@@ -116,18 +116,26 @@ def _scorable(cases: Sequence[CohortCase], subsets: Sequence[Subset]) -> list[Co
     return [case for case in cases if case.segmented and any(subset.within(case.present) for subset in subsets)]
 
 
-def _unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortCase]:
-    """The test cases of the run's own cohort; of another one all, if the run has learnt from none of them."""
-    if origin.get("data") == cohort.hash:
-        return [cohort.case(name) for name in held_out(cohort, int(origin["fold"]), int(origin["folds"])).test]
+def learnt_from(folder: Path, cases: Sequence[CohortCase]) -> list[str]:
+    """Which of these cases a run has learnt from, or has chosen its checkpoint by.
+
+    Raises:
+        ModelError: the run's record of its fold is missing or damaged.
+    """
     try:
         parts = json.loads((folder / FOLD).read_text(encoding="utf-8"))
         seen = {**parts["train"], **parts["validation"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / FOLD} is missing or damaged: which cases were seen is not known") from error
     # Name and volumes together: two cohorts of phantoms use the same names for different patients.
-    known = [case.id for case in cohort.cases if case.id in seen and dict(case.label_ml) == seen[case.id]]
-    if known:
+    return [case.id for case in cases if case.id in seen and dict(case.label_ml) == seen[case.id]]
+
+
+def _unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortCase]:
+    """The test cases of the run's own cohort; of another one all, if the run has learnt from none of them."""
+    if origin.get("data") == cohort.hash:
+        return [cohort.case(name) for name in held_out(cohort, int(origin["fold"]), int(origin["folds"])).test]
+    if known := learnt_from(folder, cohort.cases):
         raise UsageError(
             f"{folder.name} has learnt from {len(known)} cases of {cohort.path} (first: {known[0]}): "
             "score it on the cohort that it was trained on, where its fold is held out"

@@ -107,7 +107,7 @@ def test_a_teacher_that_does_not_fit_is_model(bench, tmp_path) -> None:
     bench.refuses(MODEL, *words, "--teacher", bench.phantoms, says=(str(bench.phantoms), "checkpoint"))
     bench.refuses(MODEL, *words, "--teacher", bench.wide, says=("width 16", "8"))
     bench.refuses(MODEL, *words, "--teacher", bench.student, says=("flair", "all four"))
-    bench.refuses(MODEL, *words, "--teacher", bench.teacher, "--fold", "1", says=("fold 0 of", "student's is 1 of"))
+    bench.refuses(MODEL, *words, "--teacher", bench.teacher, "--fold", "1", says=("learnt from", "held out here"))
     unfinished = copied(bench.teacher, tmp_path / "unfinished")
     (unfinished / "DONE").unlink()
     bench.refuses(MODEL, *words, "--teacher", unfinished, says=("unfinished", "no finished run"))

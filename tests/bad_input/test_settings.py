@@ -50,6 +50,7 @@ SETTINGS = [
     (["--schedule", "cosin"], ("schedule", "'cosin'", "did you mean 'cosine'?")),
     (["--augment", "maybe"], ("augment", "'maybe'", "true or false")),
     (["--patch", "16,16,20"], ("patch", "20", "multiples of 8", "unet")),
+    (["--patch", "8,8,8"], ("patch", "above 8")),
     (["--patch", "16,16"], ("patch", "three whole numbers")),
     (["--patch", "0,16,16"], ("patch", "at least 1")),
     (["--patch", "-8,16,16"], ("patch", "-8")),

@@ -1,11 +1,17 @@
-"""Teachers that do not fit, and students that a method cannot have: an error before any training, nothing is written."""
+"""Teachers that do not fit, students that a method cannot have: an error before any training, nothing is written."""
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 from workbench import FAST, MODEL, USAGE
+
+from limbeck.cli import main
+from limbeck.data.cohort import Cohort
+from limbeck.data.splits import folds
+from limbeck.methods import find
 
 METHODS_WITH_A_TEACHER = {"gkd": "supervised", "pkdr": "pkdr_teacher"}
 METHODS_WITHOUT = ("supervised", "pkdr_teacher", "rirn", "mtcmkd", "choi")
@@ -76,3 +82,25 @@ def test_images_have_to_be_what_the_method_is_set_to(bench) -> None:
 def test_a_method_without_any_term_is_refused(bench) -> None:
     off = ["--segmentation-weight", "0", "--soft-label-weight", "0", "--region-attention-weight", "0"]
     bench.refuses(USAGE, *training(bench, "gkd", *off, "--teacher", bench.teacher), says=("segmentation_weight", "0"))
+
+
+def test_a_teacher_that_knows_the_cases_held_out_in_another_cohort(bench, tmp_path) -> None:
+    """A cohort with one case less draws other folds: what the teacher learnt from may be the student's test case."""
+    for folder in sorted(path for path in bench.phantoms.iterdir() if path.is_dir())[:3]:
+        shutil.copytree(folder, tmp_path / "phantoms" / folder.name)
+    smaller = tmp_path / "cohort"
+    words = ["import", tmp_path / "phantoms", "--spacing", "6", "--workers", "1", "--out", smaller]
+    assert main([str(word) for word in words]) == 0
+    seen = json.loads((bench.teacher / "fold.json").read_text())["train"]
+    drawn = folds(Cohort.open(smaller), 3)
+    fold = next(index for index, fold in enumerate(drawn) if set(fold.test) & set(seen))
+    words = training(bench, "gkd", "--teacher", bench.teacher, "--data", smaller, "--fold", fold)
+    bench.refuses(MODEL, *words, says=("learnt from", "held out here"))
+
+
+def test_a_patch_head_that_has_learnt_nothing_teaches_nothing() -> None:
+    student, teacher = find("pkdr"), find("pkdr_teacher").Settings
+    assert student.misfits(student.Settings(), teacher()) == []
+    (problem,) = student.misfits(student.Settings(), teacher(patch_selection_weight=0))
+    assert "patch_selection_weight" in problem
+    assert student.misfits(student.Settings(soft_patch_weight=0), teacher(patch_selection_weight=0)) == []

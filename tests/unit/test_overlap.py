@@ -49,11 +49,11 @@ def test_samples_are_scored_alone(score) -> None:
 
 
 def test_slices_by_hand() -> None:
-    """Along the first axis: empty in both, missed, found in half; the others would give other means."""
-    truth = torch.zeros(1, 3, 4, 4, dtype=torch.bool)
-    truth[:, 1, 0], truth[:, 2, 0] = True, True
+    """Along x, the last axis: empty in both, missed, found in half; the others would give other means."""
+    truth = torch.zeros(1, 4, 4, 3, dtype=torch.bool)
+    truth[:, 0, :, 1:] = True
     found = torch.zeros_like(truth)
-    found[:, 2, 0, :2] = True
+    found[:, 0, :2, 2] = True
     assert legacy_slice_mean(found, truth).tolist() == pytest.approx([(1 + 0 + 2 / 3) / 3])
     assert legacy_slice_mean(found.transpose(1, 3), truth.transpose(1, 3)).tolist() != pytest.approx([5 / 9])
 

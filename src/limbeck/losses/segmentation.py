@@ -48,14 +48,15 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @full_precision
-def soft_label_dice(logits: Tensor, labels: Tensor) -> Tensor:
+def soft_label_dice(logits: Tensor, labels: Tensor, squared: bool = True) -> Tensor:
     """The mean of `soft_dice` over the three tissues, for exclusive labels: scalar in `[0, 1]`.
 
     Args:
         logits: `[B,4,*]`, channels as in `Target.SOFTMAX_LABELS`.
         labels: `[B,*]`, codes of `anatomy.Label`; a resection cavity counts as background.
+        squared: as in `soft_dice`; nnU-Net's denominators are plain.
     """
-    return _tissue_dice(logits.log_softmax(1), Target.SOFTMAX_LABELS.encode(labels))
+    return _tissue_dice(logits.log_softmax(1), Target.SOFTMAX_LABELS.encode(labels), squared)
 
 
 @full_precision
@@ -153,9 +154,9 @@ def resize_labels(labels: Tensor, shape: Sequence[int]) -> Tensor:
     return F.interpolate(labels[:, None].float(), size=tuple(shape), mode="nearest")[:, 0].to(labels.dtype)
 
 
-def _tissue_dice(log_probabilities: Tensor, truth: Tensor) -> Tensor:
+def _tissue_dice(log_probabilities: Tensor, truth: Tensor, squared: bool = True) -> Tensor:
     """The mean of `soft_dice` over all classes but the first, the background."""
-    return soft_dice(log_probabilities.exp()[:, 1:], truth[:, 1:]).mean()
+    return soft_dice(log_probabilities.exp()[:, 1:], truth[:, 1:], squared).mean()
 
 
 def _cross_entropy(log_probabilities: Tensor, truth: Tensor) -> Tensor:

@@ -73,6 +73,9 @@ class NetworkSettings:
         dropout: share of channels dropped after the first convolution (Myronenko, RIRN: 0.2; the others state none).
     """
 
+    # Weights that give the student no term of its own.
+    auxiliary: ClassVar[tuple[str, ...]] = ()
+
     network: Literal["unet", "vnet", "resunet", "nnunet"] = "unet"
     width: int = 16
     dropout: float = 0.0
@@ -88,7 +91,8 @@ class NetworkSettings:
         weights = {item.name: getattr(self, item.name) for item in fields(self) if item.name.endswith("_weight")}
         for name, weight in weights.items():
             require(0 <= weight < float("inf"), name, weight, "0 or a number above it")
-        require(not weights or any(weights.values()), " and ".join(weights), 0, "at least one above 0")
+        terms = [name for name in weights if name not in self.auxiliary]
+        require(not terms or any(weights[name] for name in terms), " and ".join(terms), 0, "at least one above 0")
 
     @property
     def stride(self) -> int:
@@ -164,6 +168,12 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
             UsageError: it cannot.
         """
         del subset
+
+    @classmethod
+    def misfits(cls, settings: NetworkSettings, teacher: NetworkSettings) -> list[str]:
+        """Why a student of these settings cannot learn from a teacher of those, each reason in a reader's words."""
+        ours, theirs = (f"{side.network} of width {side.width}" for side in (settings, teacher))
+        return [f"network {theirs}, the student has {ours}"] if ours != theirs else []
 
     @abstractmethod
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:

@@ -7,7 +7,7 @@ is a RECONSTRUCTION: the idea is theirs, the details below are not vouched for.
 
 **Idea.** Teacher (all sequences) and student (some) learn in one stage, one after the other in every iteration.
 In the latent space the student's channels are made to correlate with their twins of the teacher and with no other
-(Barlow twins). Both backbones learn from the labels at every scale of the decoder (deep supervision).
+(Barlow twins). Both backbones learn from the labels at several scales of their decoders (deep supervision).
 
 **Equations.**
 Deep-supervision cross-entropy (and Dice) -> `segmentation`, `teacher_segmentation` -> `losses.deep_supervision`;
@@ -18,11 +18,13 @@ optional soft labels -> `soft_labels` -> `losses.soft_label_divergence`.
 nnU-Net's plain network (a keyword), four exclusive classes;
 the bottleneck as latent space, positions times batch as samples: with nnU-Net's batch of two and pooled features every
 correlation is 1 or -1 and the loss cannot teach (`bt_samples: pooled` shows it);
-no projector (`projector: true` puts one that both sides share);
+no projector (`projector: true` puts one that both sides share and that learns from the student's side);
 the teacher held constant in the student's terms, its step taken first;
-weights 1, 1/2, 1/4 ... over the scales, normalised, the coarsest left out, as in nnU-Net; Dice beside cross-entropy,
-as in
-nnU-Net (`dice_weight: 0` is the abstract's cross-entropy alone).
+weights 1, 1/2, 1/4 ... over the scales, normalised, the coarsest left out, as in nnU-Net;
+Dice beside cross-entropy, with plain denominators as in nnU-Net, but over the batch (`dice_weight: 0` is the abstract's
+cross-entropy alone).
+The network is the caller's: by default ACN's, as for all methods here; nnU-Net's is in configs/methods/choi.yaml, with
+torch's own start of its weights.
 The paper reports FLAIR + T1ce; other subsets go beyond it.
 
 **Weights.** Published: none at hand. Ours: segmentation 1 (cross-entropy 1, Dice 1), Barlow twins 1 on the sum divided
@@ -43,7 +45,7 @@ from limbeck.batch import Batch, View
 from limbeck.errors import require
 from limbeck.losses import barlow_twins, cross_entropy, deep_supervision, soft_label_dice, soft_label_divergence
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress, weighted
-from limbeck.networks.heads import DeepHeads, Projector
+from limbeck.networks.heads import DeepHeads
 from limbeck.networks.network import Network, Output
 
 
@@ -57,9 +59,11 @@ class CHOISettings(NetworkSettings):
         barlow_twins_weight: weight of Barlow twins, divided by the channels (reconstructed: 1).
         soft_label_weight: weight of the teacher's classes, temperature 1 (reconstructed: off).
         redundancy: weight of the pairs of different channels (Barlow twins: 0.0051).
-        bt_samples: what Barlow twins correlates over; pooled cannot teach with small batches (reconstructed).
+        bt_samples: what Barlow twins correlates over; pooled cannot teach with small batches, nor at all with one crop.
         projector: pass both sides' latent features through one shared projector first (reconstructed: no).
     """
+
+    auxiliary = ("dice_weight",)
 
     segmentation_weight: float = 1.0
     dice_weight: float = 1.0
@@ -105,7 +109,7 @@ class CHOI(Method[CHOISettings]):
         self.student = DeeplySupervised(settings.make(len(context.subset), classes), classes)
         self.teacher = DeeplySupervised(settings.make(len(Modality), classes), classes)
         latent = self.student.network.widths[-1]
-        self.projector: nn.Module = Projector(latent) if settings.projector else nn.Identity()
+        self.projector = _projector(latent) if settings.projector else nn.Identity()
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The student, and the teacher."""
@@ -118,7 +122,10 @@ class CHOI(Method[CHOISettings]):
         """Two descents: the teacher's, then the student's on what the teacher gave before its step."""
         settings = self.settings
         teacher, teacher_logits = self.teacher(batch.complete)
+        latent, answer = teacher.encoded[-1].detach(), teacher.logits.detach()
         yield {"teacher": {"teacher_segmentation": deep_supervision(self._segmentation, teacher_logits, batch.labels)}}
+        # The teacher's features need not be held while the student's are made.
+        del teacher, teacher_logits
         student, logits = self.student(batch.view.only(self.context.subset))
         yield {
             "main": weighted(
@@ -128,11 +135,11 @@ class CHOI(Method[CHOISettings]):
                 ),
                 barlow_twins=(
                     settings.barlow_twins_weight,
-                    lambda: self._twins(student.encoded[-1], teacher.encoded[-1].detach()),
+                    lambda: self._twins(student.encoded[-1], latent),
                 ),
                 soft_labels=(
                     settings.soft_label_weight,
-                    lambda: soft_label_divergence(student.logits, teacher.logits.detach(), 1.0).mean(),
+                    lambda: soft_label_divergence(student.logits, answer, 1.0).mean(),
                 ),
             )
         }
@@ -145,7 +152,7 @@ class CHOI(Method[CHOISettings]):
         """Cross-entropy, and Dice beside it, at one scale."""
         terms = weighted(
             cross_entropy=(1.0, lambda: cross_entropy(logits, labels)),
-            dice=(self.settings.dice_weight, lambda: soft_label_dice(logits, labels)),
+            dice=(self.settings.dice_weight, lambda: soft_label_dice(logits, labels, squared=False)),
         )
         return torch.stack(list(terms.values())).sum()
 
@@ -156,3 +163,13 @@ class CHOI(Method[CHOISettings]):
             ours, theirs = (features.mean((2, 3, 4), keepdim=True) for features in (ours, theirs))
         loss: Tensor = barlow_twins(ours, theirs, self.settings.redundancy) / ours.shape[1]
         return loss
+
+
+def _projector(channels: int) -> nn.Sequential:
+    """Two `1x1x1` convolutions with batch normalisation and ReLU between them, as papers.md 5.2 has it."""
+    return nn.Sequential(
+        nn.Conv3d(channels, channels, 1, bias=False),
+        nn.BatchNorm3d(channels),
+        nn.ReLU(inplace=True),
+        nn.Conv3d(channels, channels, 1),
+    )

@@ -21,12 +21,12 @@ masks brought to a level's size by nearest neighbour (`mask_resize`);
 the order of the masks is the one that Table 4 favours, and the other one there is `mask_order: et-tc-wt`;
 CRAD by sample, averaged over the samples whose resized mask is not empty, and exactly 0 if none is;
 ACN's U-Net for both sides, since the paper adopts ACN's protocol.
-Students of two or three sequences go beyond the paper, which has four students of one.
+Students of more than one sequence go beyond the paper, which has four students of one.
 
 **Weights.** Published (Eq. 7): segmentation 1, soft labels 0.75, region attention 0.9. Ours are the same, on these
 reductions: segmentation is a mean over voxels plus a mean over classes; soft labels are summed over classes and
-averaged over voxels and batch, so that with T^2 the gradient's weight is 0.75 x 16 = 12; region attention is the sum
-over three levels.
+averaged over voxels and batch, so that with T^2 the loss has the weight 0.75 x 16 = 12, and its gradient the order that
+0.75 would have at T = 1; region attention is the sum over three levels, and at the start has the largest gradient.
 """
 
 from __future__ import annotations

@@ -16,21 +16,26 @@ Eq. 1, weights by performance -> `after_epoch` -> `losses.performance_weights`;
 Eq. 3-4, fusion (CDSFL) -> `networks.fusion.Fusion`.
 
 **Departures.** The corrected mode is the default. Against the published code it takes:
-the divergence as a mean over voxels, where the code sums over them (some two million), so that the weights below say
-little;
-volumetric Dice for Eq. 1, where the code averages over slices of which the empty ones score 1;
+the divergence as a mean over voxels times T^2, where the code sums over them (some two million) and multiplies by T, so
+that the weights below say little (the mean times T, `t2_scale: false`, would leave soft labels idle);
+volumetric Dice for Eq. 1, on crops that hold tumour, where the code averages over slices of which the empty ones
+score 1;
 z-scored images, where an operator's precedence leaves raw intensities (`limbeck import --normalisation raw`);
 one learning rate for all, where a scheduler that is made and never stepped leaves the student a 25th of it, and a first
 beta of 0.95;
 a class absent from crop and prediction scores 1, where the code gives it 0.
 `as_published: true` restores all five (`batch_sum`, `legacy_slice_mean`, `raw`, and the last two). What lies outside
-the method is not restored: volumes resized to 128^3 by nearest neighbours, and the slice metric as the reported score.
+the method is not restored: volumes resized to 128^3 by nearest neighbours, no augmentation (axis flips stay here), the
+plateau schedule, the early stop, and the slice metric as the reported score.
+The network is the caller's: by default ACN's, as for all methods here; the authors' is in configs/methods/mtcmkd.yaml.
+The teachers descend before the student in an iteration; the student learns from what they gave before.
 Students of FLAIR and T2 go beyond the published T1ce and T1.
 The second deep head of the code is left out, since the reported recipe gives it no weight.
 
 **Weights.** Published: student 0.75, teachers 0.15 shared out, fusion 0.10, of which 0.7 for labels and 0.3 for
-soft labels; for the fusion itself 0.08. In the first epoch the student has its base loss alone, weight 1. Ours are the
-same. Base losses are means; soft labels are summed over classes and averaged over voxels, times T = 20.
+soft labels; for the fusion itself 0.08 in the last code, 0.10 in the reported runs. In the first epoch the student has
+its base loss alone, weight 1. Ours are the same, with 0.08. Base losses are means; soft labels are summed over classes
+and averaged over voxels, times T^2 = 400.
 """
 
 from __future__ import annotations
@@ -71,10 +76,14 @@ class MTCMKDSettings(NetworkSettings):
         soft_label_weight: what the three teachers' weights sum to (published: 0.15).
         deep_weight: weight of the student's head at half size, labels (published: 0.10 x 0.7).
         soft_fusion_weight: weight of the fusion's soft labels for that head (published: 0.10 x 0.3).
-        fusion_weight: weight of the fusion's base loss, beside 1 for each teacher (published: 0.08, before 0.10).
+        fusion_weight: weight of the fusion's base loss, beside 1 for each teacher (published: 0.08, in the reported
+            runs 0.10); at 0 the fusion is untrained, so soft_fusion_weight should be 0 too.
         temperature: softens both sides' class probabilities (published: 20).
+        t2_scale: multiply soft labels by the squared temperature; as published by the temperature alone.
         as_published: sums over voxels, slice Dice, raw intensities and rates as the authors' code has them.
     """
+
+    auxiliary = ("fusion_weight",)
 
     segmentation_weight: float = 0.75
     soft_label_weight: float = 0.15
@@ -82,6 +91,7 @@ class MTCMKDSettings(NetworkSettings):
     soft_fusion_weight: float = 0.03
     fusion_weight: float = 0.08
     temperature: float = 20.0
+    t2_scale: bool = True
     as_published: bool = False
 
     def __post_init__(self) -> None:
@@ -147,8 +157,7 @@ class MTCMKD(Method[MTCMKDSettings]):
         return {"main": Descent(rate=1 / 25, betas=(0.95, 0.999))} if self.settings.as_published else {}
 
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
-        """The student and the teachers go down together, each on its own terms."""
-        student: Output = self.student(batch.view.only(self.context.subset))
+        """Two descents: the teachers', then the student's on what the teachers gave before their step."""
         teachers: list[Output] = [
             teacher(batch.complete[:, modality, None])
             for teacher, modality in zip(self.teachers, self.taught, strict=True)
@@ -162,10 +171,15 @@ class MTCMKD(Method[MTCMKDSettings]):
             for modality, teacher in zip(self.taught, teachers, strict=True)
         }
         objectives |= weighted(fusion=(self.settings.fusion_weight, lambda: self._base(fused, at_half)))
+        answers, fused = [teacher.logits.detach() for teacher in teachers], fused.detach()
+        yield {"teachers": objectives}
+        # The teachers' features need not be held while the student's are made.
+        del teachers, objectives
+        student: Output = self.student(batch.view.only(self.context.subset))
         if progress.epoch == 0:
-            yield {"main": {"segmentation": self._base(student.logits, labels)}, "teachers": objectives}
+            yield {"main": {"segmentation": self._base(student.logits, labels)}}
         else:
-            yield {"main": self._taught_terms(student, teachers, fused, labels, at_half), "teachers": objectives}
+            yield {"main": self._taught_terms(student, answers, fused, labels, at_half)}
 
     def after_epoch(self, progress: Progress) -> None:
         """Eq. 1: the next epoch's weights from this epoch's scores."""
@@ -178,9 +192,9 @@ class MTCMKD(Method[MTCMKDSettings]):
         return self.target.activate(self.student(view.only(self.context.subset)).logits)
 
     def _taught_terms(
-        self, student: Output, teachers: list[Output], fused: Tensor, labels: Tensor, at_half: Tensor
+        self, student: Output, teachers: list[Tensor], fused: Tensor, labels: Tensor, at_half: Tensor
     ) -> dict[str, Tensor]:
-        """The student's terms from the second epoch on; teachers and fusion are constants in them."""
+        """The student's terms from the second epoch on; the logits of teachers and fusion are constants in them."""
         settings = self.settings
         (deep,) = self.deep_head([student.decoded[HALF]])
         terms = weighted(
@@ -190,7 +204,7 @@ class MTCMKD(Method[MTCMKDSettings]):
         )
         if settings.soft_label_weight:
             for modality, teacher, share in zip(self.taught, teachers, self.shares.clone(), strict=True):
-                terms[f"soft_{modality.role}"] = share * self._soft(student.logits, teacher.logits)
+                terms[f"soft_{modality.role}"] = share * self._soft(student.logits, teacher)
         return terms
 
     def _base(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -198,20 +212,23 @@ class MTCMKD(Method[MTCMKDSettings]):
         return dice_jaccard_cross_entropy(logits, labels, absent_scores_zero=self.settings.as_published)
 
     def _soft(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """T times the divergence of the softened classes."""
-        temperature = self.settings.temperature
-        divergence = soft_label_divergence(student, teacher.detach(), temperature)
-        return temperature * (batch_sum(divergence) if self.settings.as_published else divergence.mean())
+        """The divergence of the softened classes, brought back to the scale of the others."""
+        settings = self.settings
+        divergence = soft_label_divergence(student, teacher, settings.temperature)
+        if settings.as_published:
+            return settings.temperature * batch_sum(divergence)
+        return settings.temperature ** (2 if settings.t2_scale else 1) * divergence.mean()
 
     @torch.no_grad()
     def _keep_scores(self, teachers: list[Output], labels: Tensor) -> None:
-        """Add each teacher's Dice of the whole tumour on this batch's crops."""
+        """Add each teacher's Dice of the whole tumour on this batch's crops; corrected, on those that hold any."""
         metric = legacy_slice_mean if self.settings.as_published else hard_dice
         whole = inside(labels, Region.WT)
+        counted = whole.flatten(1).any(1) | self.settings.as_published
         for index, teacher in enumerate(teachers):
             found = inside(self.target.decode(teacher.logits), Region.WT)
-            self.scores[index] += metric(found, whole).sum()
-        self.crops += len(labels)
+            self.scores[index] += metric(found, whole)[counted].sum()
+        self.crops += counted.sum()
 
 
 def _xavier_normal(layer: nn.Module) -> None:

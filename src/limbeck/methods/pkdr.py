@@ -29,8 +29,11 @@ Eq. 3 binarises the prediction, which has no gradient: probabilities stand in fo
 whole batch as in ProtoKD (`dice_denominator: plain` is Eq. 3 as printed).
 Eq. 5 and 6 are cross-entropies, whose floor is the teacher's entropy (about 2 at T = 10): the terms here are what
 lies above that floor. Their gradients are those of the paper; their logged values can reach 0.
-As printed they have no factor T^2 (`t2_scale: true` adds it).
-Students of two or three sequences go beyond the paper, which has four students of one.
+As printed they have no factor T^2 (`t2_scale: true` adds it), so that at T = 10 their gradient is some 1/45 of that
+at T = 1: next to the other terms they are nearly idle.
+The network is the caller's: by default ACN's, as for all methods here; the paper's VNet is in
+configs/methods/pkdr.yaml.
+Students of more than one sequence go beyond the paper, which has four students of one.
 
 **Weights.** Published (Eq. 9): segmentation 1, patch selection 0.7, soft regions, soft patches and contrast 0.5 each.
 Ours are the same; entropies are summed over the three regions and averaged over voxels or patches, Dice is summed over
@@ -110,6 +113,13 @@ class PKDR(Method[PKDRSettings]):
         self.projector = Projector(channels)
         self.privileged_projector = Projector(channels)
 
+    @classmethod
+    def misfits(cls, settings: NetworkSettings, teacher: NetworkSettings) -> list[str]:
+        """Beside another network, a patch head that has learnt nothing."""
+        untrained = getattr(settings, "soft_patch_weight", 0) and not getattr(teacher, "patch_selection_weight", 0)
+        head = ["patch_selection_weight 0: its patch head is untrained (soft_patch_weight: 0 would do without it)"]
+        return super().misfits(settings, teacher) + (head if untrained else [])
+
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
         """Eq. 9: one descent on five terms."""
         settings = self.settings
@@ -156,6 +166,6 @@ class PKDR(Method[PKDRSettings]):
 
     def _softened(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """Eq. 5 and 6 above their floor, the teacher's own entropy: summed over regions, averaged over the rest."""
-        entropy = soft_region_entropy(student, teacher, temperature).sum(1).mean()
-        floor = soft_region_entropy(teacher, teacher, temperature).sum(1).mean()
-        return (entropy - floor) * (temperature**2 if self.settings.t2_scale else 1.0)
+        floor = soft_region_entropy(teacher, teacher, temperature)
+        excess = soft_region_entropy(student, teacher, temperature) - floor
+        return excess.sum(1).mean() * (temperature**2 if self.settings.t2_scale else 1.0)

@@ -23,13 +23,20 @@ the normaliser of Eq. 7 as printed, although it bounds CAR by 0.016 (`car_norm: 
 Eq. 8 as the game that it must be: the critic's own cross-entropy, halved, against the student's non-saturating one
 (`adv_form: saturating` is the student's side as printed);
 a critic of two `4x4x4` convolutions with stride 2, on sigmoid outputs, with Adam's betas 0.9 and 0.99 as in ACN;
-Dice with squared denominators, summed over the three regions, as in ACN;
+Dice with squared denominators, summed over the three regions, as in ACN, but for an epsilon of 1e-7 above the fraction
+as below it;
 pairs with an empty mask left out of CRR, whose masks are nested as published;
 the student's, the teacher's and the critic's descents in one iteration from the same forward pass.
+The network is the caller's: by default ACN's, the paper's, at its width of 16 but without its dropout of 0.2, which
+configs/methods/rirn.yaml has; the teacher's answers then carry its dropout's noise.
+With `car_in_forward: false` the teacher's queries and keys are never trained: CAR's goal is then a random projection.
 Of a subset of all four sequences the student has the teacher's input: plain co-training, as published.
 
 **Weights.** Published (Eq. 9): 1 each. Ours are the same: Dice is a sum over three regions, CRR a sum over six ordered
-pairs, CAR is divided by channels times positions, the adversarial terms are means over the critic's map.
+pairs, CAR is divided by channels times positions, the adversarial terms are means over the critic's map. At the start
+CRR's gradient is by far the largest (some thirty times that of Dice), and CAR's the smallest. Dice alone teaches
+nothing
+on a crop without tumour.
 """
 
 from __future__ import annotations
@@ -49,7 +56,7 @@ from limbeck.networks.network import Network, Output
 from limbeck.networks.relation import NonLocal
 from limbeck.target import Target
 
-CERTAIN = 0.5  # lambda of Eq. 2: above it the teacher takes a voxel for a region's
+CERTAIN = 0.0  # the logit of lambda = 0.5 in Eq. 2: above it the teacher takes a voxel for a region's
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,7 @@ class RIRN(Method[RIRNSettings]):
         regions = self.target.encode(batch.labels)
         masks = regions
         if settings.manual_filter:
-            masks = regions * (teacher.logits.detach().sigmoid() > CERTAIN)
+            masks = regions * (teacher.logits.detach() > CERTAIN)
         objectives = {
             "main": weighted(
                 segmentation=(settings.segmentation_weight, lambda: region_dice(student.logits, regions)),
@@ -150,13 +157,13 @@ class RIRN(Method[RIRNSettings]):
                 ),
                 fool=(
                     settings.adversarial_weight,
-                    lambda: fool_loss(self.critic(student.logits.sigmoid()), settings.adv_form == "saturating"),
+                    lambda: fool_loss(self.critic(_likelihoods(student)), settings.adv_form == "saturating"),
                 ),
             ),
             "teacher": {"teacher_segmentation": region_dice(teacher.logits, regions)},
         }
         if settings.adversarial_weight:
-            verdicts = (self.critic(output.logits.detach().sigmoid()) for output in (teacher, student))
+            verdicts = (self.critic(_likelihoods(output).detach()) for output in (teacher, student))
             objectives["critic"] = {"tell_apart": critic_loss(*verdicts)}
         yield objectives
 
@@ -164,3 +171,8 @@ class RIRN(Method[RIRNSettings]):
         """Scores `[B,3,D,H,W]` from the student alone."""
         output, _, _ = self.student(view.only(self.context.subset))
         return self.target.activate(output.logits)
+
+
+def _likelihoods(output: Output) -> Tensor:
+    """What the critic sees: region probabilities `[B,3,*]` in float32, since bf16 rounds the surest of them to 1."""
+    return output.logits.float().sigmoid()

@@ -22,6 +22,7 @@ from limbeck.normalisation import Normalisation
 from limbeck.overlap import hard_dice, legacy_slice_mean
 from limbeck.target import inside
 from limbeck.training.optimise import Optimisers, OptimiserSettings
+from limbeck.training.trainer import TrainingSettings, fabric_for
 
 FIRST = Progress(step=0, steps=10, epoch=0, epochs=2)
 TEACHERS = (Modality.T1, Modality.T1CE, Modality.T2)  # of a student of FLAIR
@@ -30,7 +31,7 @@ TEACHERS = (Modality.T1, Modality.T1CE, Modality.T2)  # of a student of FLAIR
 @pytest.mark.parametrize("absent", [False, True], ids=["all-classes", "without-enhancing"])
 @pytest.mark.parametrize("as_published", [False, True])
 def test_every_term_is_its_weight_times_its_loss(as_published: bool, absent: bool) -> None:
-    """0.75, 0.15 in equal parts at first, 0.10 x 0.7 and 0.10 x 0.3, and 0.08; T = 20; sums only as published."""
+    """0.75, 0.15 in equal parts at first, 0.10 x 0.7 and 0.10 x 0.3, and 0.08; T = 20; T and sums only as published."""
     method = make("mtcmkd", as_published=as_published).train()
     data = batch(method.context.subsets)
     if absent:
@@ -41,8 +42,8 @@ def test_every_term_is_its_weight_times_its_loss(as_published: bool, absent: boo
         return dice_jaccard_cross_entropy(logits, truth, absent_scores_zero=as_published)
 
     def soft(ours: Tensor, theirs: Tensor) -> Tensor:
-        voxels = theirs[0, 0].numel() if as_published else 1
-        return 20 * soft_label_divergence(ours, theirs, 20.0).mean() * voxels
+        factor = 20 * theirs[0, 0].numel() if as_published else 20**2
+        return factor * soft_label_divergence(ours, theirs, 20.0).mean()
 
     student = method.student(data.complete[:, :1])
     teachers = [net(data.complete[:, m, None]) for net, m in zip(method.teachers, TEACHERS, strict=True)]
@@ -99,11 +100,11 @@ def test_the_fusion_teaches_all_teachers_and_the_student_none() -> None:
 def test_the_first_epoch_has_the_base_loss_alone_at_weight_one() -> None:
     method = make("mtcmkd")
     data = batch(method.context.subsets)
-    (groups,) = method.train().training_step(data, FIRST)
+    teachers, groups = method.train().training_step(data, FIRST)
     assert set(groups["main"]) == {"segmentation"}
     later = values(method, data)
     assert float(groups["main"]["segmentation"].detach()) == pytest.approx(later["segmentation"] / 0.75, rel=1e-6)
-    assert {"teacher_t1", "teacher_t1ce", "teacher_t2", "fusion"} == set(groups["teachers"])
+    assert {"teacher_t1", "teacher_t1ce", "teacher_t2", "fusion"} == set(teachers["teachers"])
 
 
 def teacher_scores(method: torch.nn.Module, data: Batch, *, slices: bool) -> Tensor:
@@ -145,6 +146,45 @@ def test_an_epochs_mean_scores_become_the_next_epochs_weights(as_published: bool
         assert weighted[f"soft_{modality.role}"] == pytest.approx(share * plain[f"soft_{modality.role}"], rel=1e-5)
 
 
+@pytest.mark.parametrize("as_published", [False, True])
+def test_a_crop_without_tumour_says_nothing_of_a_teacher_but_as_published(as_published: bool) -> None:
+    """There an empty answer scores 1 and any other 0, which is no measure of the whole tumour."""
+    method = make("mtcmkd", as_published=as_published).train()
+    data = batch(method.context.subsets)
+    labels = data.labels.clone()
+    labels[1] = 0
+    data = dataclasses.replace(data, labels=labels)
+    metric = legacy_slice_mean if as_published else hard_dice
+    crops = 2 if as_published else 1
+    expected = [
+        metric(net(data.complete[:, m, None]).logits.argmax(1) > 0, labels > 0)[:crops].sum()
+        for net, m in zip(method.teachers, TEACHERS, strict=True)
+    ]
+    values(method, data)
+    assert float(method.crops) == crops
+    torch.testing.assert_close(method.scores, torch.stack(expected))
+
+
+def test_the_students_targets_are_what_the_teachers_gave_before_their_step() -> None:
+    method = make("mtcmkd").train()
+    data = batch(method.context.subsets)
+    before = values(method, data)
+    optimisers = Optimisers(method, OptimiserSettings(learning_rate=3e-2))
+    fabric = fabric_for(TrainingSettings(precision="float32", device="cpu"))
+    steps = method.training_step(data, PROGRESS)
+    first = next(steps)
+    assert first.keys() == {"teachers"}
+    optimisers.descend(fabric, first)
+    second = next(steps)
+    assert second.keys() == {"main"}
+    assert {name: float(term.detach()) for name, term in second["main"].items()} == {
+        name: before[name] for name in second["main"]
+    }
+    optimisers.descend(fabric, second)
+    after = values(method, data)
+    assert after["teacher_t1"] != before["teacher_t1"], "the teachers have moved"
+
+
 def test_the_published_score_is_not_the_volumetric_one() -> None:
     """Slices that are empty in both count 1, which makes all teachers look alike."""
     method = make("mtcmkd")
@@ -174,10 +214,19 @@ def test_teachers_that_found_nothing_share_alike() -> None:
     torch.testing.assert_close(method.shares, torch.full((3,), 0.05))
 
 
+def test_the_factor_of_squared_temperature_is_twenty_more_than_that_of_the_temperature() -> None:
+    data = batch(make("mtcmkd").context.subsets)
+    squared, plain = (values(make("mtcmkd", t2_scale=on), data) for on in (True, False))
+    for name, value in plain.items():
+        factor = 20 if name.startswith("soft_") else 1
+        assert squared[name] == pytest.approx(factor * value, rel=1e-6), name
+
+
 def test_as_published_soft_labels_are_larger_by_the_number_of_voxels() -> None:
     """The trap of `batchmean`: 4096 voxels here, two million in the paper."""
     data = batch(make("mtcmkd").context.subsets)
-    corrected, published = (values(make("mtcmkd", as_published=on), data) for on in (False, True))
+    corrected = values(make("mtcmkd", t2_scale=False), data)
+    published = values(make("mtcmkd", as_published=True), data)
     for name, voxels in (("soft_t1", 16**3), ("soft_t1ce", 16**3), ("soft_t2", 16**3), ("soft_fusion", 8**3)):
         assert published[name] == pytest.approx(voxels * corrected[name], rel=1e-4)
 

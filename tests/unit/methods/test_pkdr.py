@@ -34,7 +34,9 @@ def test_every_term_is_its_weight_times_its_loss(network: str, squared: bool) ->
     assert present.shape == head.shape == teacher_head.shape
 
     def above_floor(ours: torch.Tensor, theirs: torch.Tensor, temperature: float) -> torch.Tensor:
-        entropies = (soft_region_entropy(side, theirs, temperature).sum(1).mean() for side in (ours, theirs))
+        # In double precision: their difference is a thousandth of either.
+        sides = (side.double() for side in (ours, theirs))
+        entropies = (soft_region_entropy(side, theirs.double(), temperature).sum(1).mean() for side in sides)
         return next(entropies) - next(entropies)
 
     embedded = method.projector(student.encoded[-1]), method.privileged_projector(teacher.encoded[-1])
@@ -46,7 +48,7 @@ def test_every_term_is_its_weight_times_its_loss(network: str, squared: bool) ->
         "patch_contrast": 0.5 * patch_contrast(*embedded, present[:, 0], 0.1),
     }
     numbers = {name: float(value.detach()) for name, value in expected.items()}
-    assert values(method, data) == pytest.approx(numbers, rel=1e-5, abs=1e-7)
+    assert values(method, data) == pytest.approx(numbers, rel=1e-4)
     assert all(value > 0 for value in numbers.values())
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
-from toy import batch, make
+from toy import PROGRESS, batch, make
 from unit.methods.yielded import terms, values
 
 from limbeck.errors import UsageError
@@ -148,10 +148,18 @@ def test_weights_that_unlearn_are_refused_by_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_objective_without_a_term_is_refused_by_name(name: str) -> None:
-    if off := dict.fromkeys(weight_names(name), 0.0):
+    students = [weight for weight in GOVERNED.get(name, {}) if GOVERNED[name][weight] & student_terms(name)]
+    for off in (students, weight_names(name)) if students else ():
         with pytest.raises(UsageError, match="at least one above 0") as refused:
-            find(name).Settings(**off)
-        assert all(weight in str(refused.value) for weight in off)
+            find(name).Settings(**dict.fromkeys(off, 0.0))
+        assert all(weight in str(refused.value) for weight in students)
+
+
+def student_terms(name: str) -> set[str]:
+    """The terms that the student itself descends on."""
+    method = make(name, **all_on(name)).train()
+    yielded = method.training_step(batch(method.context.subsets), PROGRESS)
+    return {term for groups in yielded for term in groups.get("main", {})}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -58,9 +58,9 @@ def problem(line: str) -> str | None:
         return f"no option {unknown[0]}"
     if synopsis or not rest or "--help" in rest:
         return None
-    found = _refusal(parser, rest)
-    # A mention in passing names the command, `limbeck import`, or one of its options with it.
-    return None if found and rest[0].startswith("--") and "are required" in found else found
+    # A mention in passing names the command, `limbeck import`, or an option of it, `limbeck import --layout`.
+    mention = rest[0].startswith("--") and sum(word.startswith("-") for word in rest) == 1
+    return None if mention else _refusal(parser, rest)
 
 
 def _refusal(parser: argparse.ArgumentParser, words: list[str]) -> str | None:

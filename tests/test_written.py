@@ -50,7 +50,8 @@ def test_the_readme_shows_the_main_path() -> None:
         ("limbeck predict RUN --flare scan.nii.gz -o mask.nii.gz", "no option"),
         ("limbeck predict RUN --flair scan.nii.gz", "required"),
         ("limbeck report -o page.html", "required"),
-        ("limbeck import --normalisation rew", "invalid choice"),
+        ("limbeck import --normalization", "no option"),
+        ("limbeck import DATA --out cohort --normalisation rew", "invalid choice"),
     ],
 )
 def test_a_wrong_command_would_be_noticed(line: str, found: str) -> None:

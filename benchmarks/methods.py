@@ -90,8 +90,7 @@ def _train(arguments: argparse.Namespace, cohort: Cohort, minutes: dict[str, flo
         budget = {"width": arguments.width, "steps": arguments.steps, "seed": arguments.seed, "validate-every": 0}
         words = [word for name, value in budget.items() for word in (f"--{name}", str(value))]
         words += ["--config", str(RECIPE), "--patch", ",".join([str(arguments.patch)] * 3)]
-        # The file first: what comes later overrides it.
-        _, parts = Settings(method).parse(words[-4:-2] + words[:-4] + words[-2:])
+        _, parts = Settings(method).parse(words)
         started = time.monotonic()
         with bar(label, arguments.steps) as advance:
             folder = run(plan(method, subset, teacher, parts), cohort, arguments.out / "runs", advance)

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import yaml
-
 from limbeck.cli import COMMANDS, Parser
 from limbeck.commands.settings import PLACES, Settings
 from limbeck.errors import LimbeckError
@@ -84,22 +82,13 @@ def _problem_of_training(words: list[str], synopsis: bool) -> str | None:
         return f"no option {unknown[0]} of {method}"
     if synopsis or "NAME" in names or "help" in names:
         return None
-    if found := _problem_of_recipes(words, names):
-        return found
+    recipes = [following for word, following in pairwise(words) if word == "--config"]
+    if missing := [name for name in recipes if not (ROOT / name).is_file()]:
+        return f"no file {missing[0]}"
     try:
         planned(words)
     except LimbeckError as error:
         return str(error)
-    return None
-
-
-def _problem_of_recipes(words: list[str], names: list[str]) -> str | None:
-    recipes = [following for word, following in pairwise(words) if word == "--config"]
-    if missing := [name for name in recipes if not (ROOT / name).is_file()]:
-        return f"no file {missing[0]}"
-    before = names[: names.index("config")] if recipes else []
-    if idle := set(before) & {name for recipe in recipes for name in yaml.safe_load((ROOT / recipe).read_text())}:
-        return f"--{idle.pop()} stands before --config, which replaces it"
     return None
 
 

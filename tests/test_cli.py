@@ -90,7 +90,7 @@ def test_help_of_a_method_shows_its_own_settings(method: str, capsys: pytest.Cap
     assert len(options) == len(set(options)) > 20
     # In help with hyphens throughout; both spellings are understood.
     assert "--learning-rate" in options and not any("_" in option for option in options)
-    assert ("--soft-label-weight" in options) == (method == "gkd")
+    assert ("--region-attention-weight" in options) == (method == "gkd")
     for line in (line for line in shown.splitlines() if line.startswith("  --") and len(line) > 40):
         assert line[33] == " ", "meanings stand in a column"
 
@@ -103,8 +103,10 @@ def test_both_spellings_and_a_file_set_the_same(tmp_path: Path) -> None:
     _, by_file = settings.parse(["--config", str(tmp_path / "settings.yaml")])
     assert by_hyphen == by_underscore == by_file
     assert by_file["sampling"].patch == (8, 16, 24)
-    _, overridden = settings.parse(["--config", str(tmp_path / "settings.yaml"), "--steps", "6"])
-    assert (overridden["training"].steps, overridden["training"].save_every) == (6, 7)
+    file, option = ["--config", str(tmp_path / "settings.yaml")], ["--steps", "6"]
+    for words in ([*file, *option], [*option, *file], [*option, "=".join(file)]):
+        _, overridden = settings.parse(words)
+        assert (overridden["training"].steps, overridden["training"].save_every) == (6, 7), "an option overrides a file"
 
 
 def test_methods_info_and_doctor_speak_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,6 @@ def test_the_readme_shows_the_main_path() -> None:
         ("limbeck train supervised --temperature 2", "no option"),
         ("limbeck train gkd --steps many", "whole number"),
         ("limbeck train gkd --config configs/methods/gdk.yaml", "no file"),
-        ("limbeck train gkd --steps 2 --config configs/methods/gkd.yaml", "stands before"),
         ("limbeck train gkd --config configs/methods/gkd.yaml --temperature hot", "a number"),
         ("limbeck train gkd --data cohort --subset flair --out runs", "learns from a teacher"),
         ("limbeck train mtcmkd --data cohort --subset flair+t1ce --out runs", "one sequence"),

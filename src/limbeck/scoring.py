@@ -74,6 +74,7 @@ def evaluate_run(
         method=predictor.card.method,
         fold=int(origin["fold"]),
         seed=int(origin["seed"]),
+        data=cohort.hash,
         progress=progress,
     )
 

@@ -44,7 +44,9 @@ class Settings:
         self.method = method
         self.sections: Mapping[str, type[Any]] = {"method_settings": find(method).Settings, **SECTIONS}
         self.types = {
-            name: hint for kind in self.sections.values() for name, hint in typing.get_type_hints(kind).items()
+            item.name: typing.get_type_hints(kind)[item.name]
+            for kind in self.sections.values()
+            for item in dataclasses.fields(kind)
         }
 
     def parse(self, words: Sequence[str]) -> tuple[dict[str, str | None], dict[str, Any]]:
@@ -55,7 +57,7 @@ class Settings:
         """
         from jsonargparse import ArgumentError  # noqa: PLC0415
 
-        spelt = _spelt(words)
+        spelt = _files_first(_spelt(words))
         for path in _configurations(spelt):
             self._check(path)
         try:
@@ -80,7 +82,7 @@ class Settings:
         ]
         for name, (value, text) in PLACES.items():
             lines += _entry(f"--{name} {value}", text)
-        lines += _entry("--config YAML", "file of settings, names with underscores; later options override it")
+        lines += _entry("--config YAML", "file of settings, names with underscores; options override it")
         for kind in self.sections.values():
             lines += ["", f"{(inspect.getdoc(kind) or '').splitlines()[0].rstrip('.')}:"]
             meanings = dict(_meanings(kind))
@@ -160,6 +162,16 @@ def _spelt(words: Sequence[str]) -> list[str]:
             name = "--" + name[2:].replace("-", "_")
         spelt.append(name + equals + (f"[{value}]" if _SIZES.fullmatch(value) else value))
     return spelt
+
+
+def _files_first(words: Sequence[str]) -> list[str]:
+    """Files before options, so that an option holds wherever it stands; among files, the later one wins."""
+    files: list[str] = []
+    others: list[str] = []
+    for word in words:
+        of_file = word.startswith("--config=") or word == "--config" or files[-1:] == ["--config"]
+        (files if of_file else others).append(word)
+    return files + others
 
 
 def _configurations(words: Sequence[str]) -> Iterator[Path]:

@@ -50,6 +50,7 @@ def evaluate(
     method: str,
     fold: int,
     seed: int,
+    data: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Score a segmentation over every case, and every subset that the case has.
@@ -63,6 +64,7 @@ def evaluate(
         method: the method's name.
         fold: the fold held out.
         seed: the run's seed.
+        data: the hash of the cases' cohort.
         progress: told how many of all predictions are done, after each.
 
     Raises:
@@ -80,7 +82,7 @@ def evaluate(
             except DataError as error:
                 raise DataError(f"case {case.id} from {subset}: {error}") from error
             rows += [
-                Row(run, method, fold, seed, case.id, subset, region, metric, value, note)
+                Row(run, method, fold, seed, case.id, subset, region, metric, value, note, data=data)
                 for region, metric, value, note in scores
             ]
             done += 1

@@ -18,7 +18,10 @@ from limbeck import durable
 from limbeck.anatomy import Region, Subset
 from limbeck.errors import DataError, LimbeckError
 
-SCHEMA = 1
+SCHEMA = 2
+
+RAW = "raw"
+STRICT = "strict-1"
 
 BOTH_EMPTY = "both empty"
 REFERENCE_EMPTY = "reference empty"
@@ -54,6 +57,9 @@ class Row:
         metric: the metric's name in `metrics.METRICS`, which carries its unit.
         value: finite.
         note: which side was empty: one of `NOTES`, or nothing.
+        processing: what was done to the prediction before it was scored: `raw`, or the name of a step.
+        protocol: name and version of the rules that it was scored by.
+        data: the hash of the cohort that the case lies in; empty for values that come from elsewhere.
     """
 
     run: str
@@ -66,6 +72,9 @@ class Row:
     metric: str
     value: float
     note: str = ""
+    processing: str = RAW
+    protocol: str = STRICT
+    data: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no table may hold.
@@ -73,7 +82,7 @@ class Row:
         Raises:
             DataError: a name is empty, the value is not finite or the note is unknown.
         """
-        for name in ("run", "method", "case", "metric"):
+        for name in ("run", "method", "case", "metric", "processing", "protocol"):
             if not getattr(self, name):
                 raise DataError(f"{name} is empty: expected a name")
         if not math.isfinite(self.value):
@@ -82,7 +91,7 @@ class Row:
             raise DataError(f"note is {self.note!r}: expected {', '.join(map(repr, NOTES))} or nothing")
 
     @property
-    def key(self) -> tuple[str, str, int, int, int, str, int, str]:
+    def key(self) -> tuple[str, str, int, int, int, str, str, str, int, str]:
         """What was measured, apart from the outcome; rows are written in its order."""
         return (
             self.run,
@@ -90,6 +99,8 @@ class Row:
             self.fold,
             self.seed,
             _SUBSET_ORDER[self.subset],
+            self.protocol,
+            self.processing,
             self.case,
             int(self.region),
             self.metric,
@@ -118,7 +129,8 @@ def write(path: Path, rows: Iterable[Row]) -> None:
     for row in ordered:
         # repr of a float is the shortest text that reads back as the same number.
         measured = (row.subset, row.region.name, row.metric, repr(float(row.value)), row.note)
-        writer.writerow((SCHEMA, row.run, row.method, row.fold, row.seed, row.case, *measured))
+        rules = (row.processing, row.protocol, row.data)
+        writer.writerow((SCHEMA, row.run, row.method, row.fold, row.seed, row.case, *measured, *rules))
     durable.write_text(path, stream.getvalue())
 
 
@@ -184,6 +196,9 @@ def _row(cells: list[str]) -> Row:
         metric=named["metric"],
         value=_number(named, "value"),
         note=named["note"],
+        processing=named["processing"],
+        protocol=named["protocol"],
+        data=named["data"],
     )
 
 

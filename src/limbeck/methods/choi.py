@@ -33,6 +33,7 @@ by the number of channels, redundancy 0.0051 (the official code of Barlow twins)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -80,7 +81,7 @@ class CHOISettings(NetworkSettings):
             UsageError: a value is out of its range.
         """
         super().__post_init__()
-        require(self.redundancy >= 0, "redundancy", self.redundancy, "0 or a number above it")
+        require(0 <= self.redundancy < math.inf, "redundancy", self.redundancy, "0 or a number above it")
 
 
 class DeeplySupervised(nn.Module):

@@ -31,6 +31,7 @@ averaged over voxels and batch, so that with T^2 the loss has the weight 0.75 x 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -81,7 +82,7 @@ class GKDSettings(NetworkSettings):
             UsageError: a value is out of its range.
         """
         super().__post_init__()
-        require(self.temperature > 0, "temperature", self.temperature, "a number above 0")
+        require(0 < self.temperature < math.inf, "temperature", self.temperature, "a number above 0")
 
 
 class GKD(Method[GKDSettings]):

@@ -40,6 +40,7 @@ and averaged over voxels, times T^2 = 400.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -101,7 +102,7 @@ class MTCMKDSettings(NetworkSettings):
             UsageError: a value is out of its range.
         """
         super().__post_init__()
-        require(self.temperature > 0, "temperature", self.temperature, "a number above 0")
+        require(0 < self.temperature < math.inf, "temperature", self.temperature, "a number above 0")
 
     @property
     def normalisation(self) -> Normalisation:

@@ -42,6 +42,7 @@ the regions, the contrast is a mean over patches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -94,7 +95,7 @@ class PKDRSettings(NetworkSettings):
         """
         super().__post_init__()
         for name in ("voxel_temperature", "patch_temperature", "contrast_temperature"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "a number above 0")
+            require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "a number above 0")
 
 
 class PKDR(Method[PKDRSettings]):

@@ -62,6 +62,7 @@ def test_no_row_holds_nonsense(change):
 def line(**changes: str) -> str:
     cells = {"schema": str(SCHEMA), "run": "r", "method": "gkd", "fold": "0", "seed": "0", "case": "c"}
     cells |= {"subset": "t1ce", "region": "ET", "metric": "dice", "value": "0.5", "note": ""}
+    cells |= {"processing": "raw", "protocol": "strict-1", "data": ""}
     return ",".join((cells | changes).values())
 
 
@@ -81,7 +82,8 @@ GOOD = line(case="before")
         (line(schema="99"), "schema '99'"),
         (line(note="maybe"), "note is 'maybe'"),
         (line(method=""), "method is empty"),
-        (line() + ",extra", "found 12 cells"),
+        (line(processing=""), "processing is empty"),
+        (line() + ",extra", "found 15 cells"),
         ("", "found 0 cells"),
         (GOOD, "repeats line 2"),
     ],

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 from limbeck import durable
 from limbeck.anatomy import Region, Subset
-from limbeck.errors import DataError, LimbeckError
+from limbeck.errors import DataError, LimbeckError, UsageError, nearest
 
 SCHEMA = 2
 
@@ -33,13 +34,68 @@ WORST_HD95_MM = 374.0
 
 EMPTY_POLICY = (
     "Empty regions: empty in reference and prediction gives Dice 1 and HD95 0 mm; "
-    f"empty in one of them gives Dice 0 and HD95 {WORST_HD95_MM:.0f} mm."
+    f"empty in one of them gives Dice 0 and HD95 {WORST_HD95_MM:.0f} mm; "
+    "every other ratio is treated as Dice is, and every other distance as HD95. No case is left out."
 )
 HD95_DEFINITION = (
     "HD95: the surface of a region is its voxels with at least one of six face neighbours outside the region or the "
     "image; distances in mm run between voxel centres, from each surface voxel to the nearest of the other surface; "
     "the value is the larger of the two directions' 95th percentiles (linear interpolation)."
 )
+_SURFACE_DICE = (
+    "Surface Dice at {0} mm: the share of the surface voxels of both sides that lie within {0} mm of the other surface "
+    "(surfaces and distances as for HD95; each voxel counts once, whatever area it stands for)."
+)
+_LESIONS = (
+    "by the rules of BraTS 2023: predicted lesions are 26-connected parts; reference lesions are joined where their "
+    "dilations touch (three steps of one voxel over faces and edges); a reference lesion is scored against all "
+    "predicted lesions that reach its dilation; reference lesions up to 50 mm³ are not counted; a predicted lesion "
+    "that reaches no reference lesion is a false positive; the value is the sum over counted reference lesions and "
+    "false positives over their number"
+)
+# What a caption says of each metric: every name of `metrics.METRICS` has its sentence.
+DEFINITIONS: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "dice": "Dice: twice the voxels in both over the sum of prediction and reference, by volume.",
+        "hd95_mm": HD95_DEFINITION,
+        "msd_mm": (
+            "Mean surface distance: the mean in mm over all surface voxels of both sides, taken together, of the "
+            "distance to the other surface (surfaces and distances as for HD95)."
+        ),
+        "surface_dice_1mm": _SURFACE_DICE.format(1),
+        "surface_dice_2mm": _SURFACE_DICE.format(2),
+        "sensitivity": "Sensitivity: the share of the reference that the prediction finds, by volume.",
+        "precision": "Precision: the share of the prediction that lies in the reference, by volume.",
+        "volume_error_ml": (
+            "Volume error: the predicted minus the reference volume in ml, so that too much is positive; an empty "
+            "side has volume 0."
+        ),
+        "lesion_dice": (
+            f"Lesion-wise Dice, {_LESIONS}; a missed lesion and a false positive score 0; with nothing to count, 1."
+        ),
+        "lesion_hd95_mm": (
+            f"Lesion-wise HD95, {_LESIONS}; a missed lesion and a false positive score {WORST_HD95_MM:.0f} mm; with "
+            "nothing to count, 0 mm. The HD95 of a lesion is defined as that of a region."
+        ),
+        "legacy_slice_mean": (
+            "Legacy slice mean: the mean Dice of the image's sagittal slices, where a slice that is empty on both "
+            "sides counts 1. It flatters, and serves only to stand beside MTCM-KD's published numbers."
+        ),
+    }
+)
+
+
+def definition(metric: str) -> str:
+    """What a table's caption says of a metric.
+
+    Raises:
+        UsageError: no such metric is known; names the nearest.
+    """
+    if metric not in DEFINITIONS:
+        raise UsageError(
+            f"no definition of metric {metric!r}: expected {', '.join(DEFINITIONS)}{nearest(metric, DEFINITIONS)}"
+        )
+    return DEFINITIONS[metric]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from limbeck.evaluation.metrics import dice
+from limbeck.evaluation import metrics
+from limbeck.evaluation.pair import Pair
 from limbeck.overlap import hard_dice, legacy_slice_mean
 
 SCORES = pytest.mark.parametrize("score", [hard_dice, legacy_slice_mean])
@@ -28,11 +29,17 @@ def test_dice_by_hand() -> None:
     assert scores.tolist() == pytest.approx([4 / 5, 0, 1])
 
 
-def test_dice_is_the_one_of_evaluation() -> None:
+@pytest.mark.parametrize(("here", "there"), [(hard_dice, metrics.dice), (legacy_slice_mean, metrics.legacy_slice_mean)])
+def test_scores_are_those_of_evaluation(here, there) -> None:
+    """Evaluation's arrays are x, y, z; tensors are z, y, x. Sample 2 is half empty, sample 3 wholly."""
     torch.manual_seed(0)
     found, truth = torch.rand(4, 5, 6, 7) > 0.7, torch.rand(4, 5, 6, 7) > 0.4
-    expected = [dice(one.numpy(), other.numpy()) for one, other in zip(found, truth, strict=True)]
-    assert hard_dice(found, truth).tolist() == pytest.approx(expected)
+    found[2, :, :, 2:], truth[2, :, :, 3:], found[3], truth[3] = False, False, False, False
+    expected = [
+        there(Pair(one.numpy().transpose(2, 1, 0), other.numpy().transpose(2, 1, 0), (1.0, 1.0, 1.0)))
+        for one, other in zip(found, truth, strict=True)
+    ]
+    assert here(found, truth).tolist() == pytest.approx(expected)
 
 
 @SCORES

@@ -35,7 +35,8 @@ WORST_HD95_MM = 374.0
 EMPTY_POLICY = (
     "Empty regions: empty in reference and prediction gives Dice 1 and HD95 0 mm; "
     f"empty in one of them gives Dice 0 and HD95 {WORST_HD95_MM:.0f} mm; "
-    "every other ratio is treated as Dice is, and every other distance as HD95. No case is left out."
+    "every other ratio is treated as Dice is, and every other distance as HD95; lesion-wise scores follow their own "
+    "rules. No case is left out."
 )
 HD95_DEFINITION = (
     "HD95: the surface of a region is its voxels with at least one of six face neighbours outside the region or the "

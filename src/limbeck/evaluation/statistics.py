@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +47,7 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """The percentile bootstrap interval of the mean, resampled by patient.
-
-    Patients are drawn with replacement, as many as there are, and each brings all its values: scans of one patient
-    resemble each other, so drawing them apart would give an interval that is too narrow. One patient tells nothing
-    about others: then there is no interval.
+    """The percentile bootstrap interval of the mean, resampled by patient; see `Bootstrap`.
 
     Args:
         values: one for each scan.
@@ -59,26 +56,102 @@ def bootstrap_interval(
         resamples: how many means are drawn.
         seed: of the draws; the same seed and values give the same interval.
 
+    Returns:
+        The interval, or nothing for one patient.
+
     Raises:
         ValueError: there are no values, or not one patient for each.
     """
-    numbers = _numbers(values)
-    owners = list(range(len(numbers))) if patients is None else list(patients)
-    if len(owners) != len(numbers):
-        raise ValueError(f"{len(owners)} patients for {len(numbers)} values; expected one for each")
-    position = {owner: index for index, owner in enumerate(dict.fromkeys(owners))}
-    if len(position) < 2:
-        return None
-    which = [position[owner] for owner in owners]
-    sums, counts = np.bincount(which, weights=numbers), np.bincount(which)
+    owners = range(len(values)) if patients is None else patients
+    return Bootstrap(owners, level=level, resamples=resamples, seed=seed).of_mean(values)
+
+
+class Bootstrap:
+    """Percentile bootstrap intervals of whatever was measured on the same scans, resampled by patient.
+
+    Patients are drawn with replacement, as many as there are, and each brings all its values: scans of one patient
+    resemble each other, so drawing them apart would give an interval that is too narrow. One patient tells nothing
+    about others: then there is no interval. Everything that is measured on the same scans sees the same draws.
+    """
+
+    def __init__(
+        self, patients: Sequence[Hashable], *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+    ) -> None:
+        """Take whose scans the values will be, one entry for each scan, and the part of the draws to be inside."""
+        position = {owner: index for index, owner in enumerate(dict.fromkeys(patients))}
+        self._owner = np.array([position[owner] for owner in patients], dtype=np.intp)
+        self._patients = len(position)
+        self._draws = (resamples, seed)
+        self._ends = ((1 - level) / 2, (1 + level) / 2)
+
+    def of_mean(self, values: Sequence[float]) -> Interval | None:
+        """The interval of the mean; nothing for one patient.
+
+        Raises:
+            ValueError: there are no values, or not one for each scan.
+        """
+        numbers = self._checked(values)
+        if self._patients < 2:
+            return None
+        sums = np.bincount(self._owner, weights=numbers)
+        scans = np.bincount(self._owner).astype(np.float64)
+        means = [counts @ sums / (counts @ scans) for counts in (block.astype(np.float64) for block in self._blocks())]
+        return self._interval(means)
+
+    def of_median(self, values: Sequence[float]) -> Interval | None:
+        """The interval of the median; nothing for one patient.
+
+        Raises:
+            ValueError: there are no values, or not one for each scan.
+        """
+        numbers = self._checked(values)
+        if self._patients < 2:
+            return None
+        order = np.argsort(numbers, kind="stable")
+        ordered, owner = numbers[order], self._owner[order]
+        medians = []
+        for counts in self._blocks():
+            # A patient who is drawn twice brings his values twice: the middle of the values by their counts.
+            reached = np.cumsum(counts[:, owner], axis=1, dtype=np.int32)
+            reached *= 2
+            whole = reached[:, -1:] // 2
+            lower, upper = (np.count_nonzero(below, axis=1) for below in (reached < whole, reached <= whole))
+            medians.append((ordered[lower] + ordered[upper]) / 2)
+        return self._interval(medians)
+
+    def _checked(self, values: Sequence[float]) -> NDArray[np.float64]:
+        numbers = _numbers(values)
+        if len(self._owner) != len(numbers):
+            raise ValueError(f"{len(self._owner)} patients for {len(numbers)} values; expected one for each")
+        return numbers
+
+    def _blocks(self) -> list[NDArray[np.unsignedinteger[Any]]]:
+        """How often each patient was drawn, `[resamples,patients]`, some resamples at a time."""
+        counts = _counts(self._patients, *self._draws)
+        return np.array_split(counts, _parts(*counts.shape))
+
+    def _interval(self, drawn: Sequence[NDArray[np.float64]]) -> Interval:
+        low, high = np.quantile(np.concatenate(drawn), self._ends)
+        return Interval(float(low), float(high))
+
+
+# A table has many cells over equally many patients: drawing anew for each would take most of its time.
+@lru_cache(maxsize=4)
+def _counts(patients: int, resamples: int, seed: int) -> NDArray[np.unsignedinteger[Any]]:
+    """How often each patient is drawn, `[resamples,patients]`, each line's sum being the number of patients."""
     generator = np.random.default_rng(seed)
-    means = np.empty(resamples)
+    counts = np.empty((resamples, patients), dtype=np.min_scalar_type(patients))
     # In blocks, since all draws for a thousand patients at once would take hundreds of megabytes.
-    for block in np.array_split(means, max(1, resamples * len(sums) // 1_000_000)):
-        drawn = generator.integers(len(sums), size=(len(block), len(sums)))
-        block[:] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    for block in np.array_split(counts, _parts(resamples, patients)):
+        drawn = generator.integers(patients, size=block.shape)
+        drawn += patients * np.arange(len(block))[:, None]
+        block[:] = np.bincount(drawn.ravel(), minlength=block.size).reshape(block.shape)
+    return counts
+
+
+def _parts(resamples: int, patients: int) -> int:
+    """How many blocks of about a million draws there are."""
+    return max(1, resamples * patients // 1_000_000)
 
 
 def paired_wilcoxon(first: Sequence[float], second: Sequence[float]) -> float:

@@ -2,8 +2,11 @@
 
 import csv
 import io
+import re
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from rich.console import Console
 
 from limbeck.anatomy import Region, Subset
 from limbeck.errors import DataError, UsageError
+from limbeck.evaluation import comparable
 from limbeck.evaluation.table import Row
 from limbeck.report import tables
 
@@ -52,7 +56,12 @@ def printed(comparison, width=200):
     return console.file.getvalue()
 
 
-RENDERS = [printed, tables.markdown, tables.html_table]
+def unescaped_latex(comparison):
+    text = tables.latex(comparison).replace("--", "–").replace("{[}", "[").replace("{]}", "]").replace(r"\%", "%")
+    return re.sub(r"\\\\|\\(multicolumn|shortstack)\S*?\{", " ", text)
+
+
+RENDERS = [printed, tables.markdown, tables.html_table, unescaped_latex]
 
 
 def test_lines_come_in_the_order_of_the_labels():
@@ -161,11 +170,14 @@ def test_markdown_lines_have_as_many_cells_as_the_heading():
 def test_csv_holds_the_unrounded_numbers():
     comparison = tables.compare(emptied(THREE, "a", Region.ET, "both empty", 1.0), LABELS)
     records = list(csv.DictReader(io.StringIO(tables.csv_text(comparison))))
-    assert len(records) == 3 * 4
-    one = next(record for record in records if record["label"] == "distilled" and record["region"] == "ET")
+    assert len(records) == 3 * 4 * 2
+    wanted = {"label": "distilled", "region": "ET", "metric": "dice"}
+    (one,) = [record for record in records if wanted.items() <= record.items()]
     line = comparison.lines[2]
-    assert float(one["dice_mean"]) == line.cells["ET"].dice
-    assert float(one["dice_low"]) == line.cells["ET"].interval.low
+    assert float(one["mean"]) == line.cells["ET"].dice
+    assert float(one["mean_low"]) == line.cells["ET"].interval.low
+    assert float(one["median_high"]) == line.summaries["dice"]["ET"].median_interval.high
+    assert (one["protocol"], one["processing"], one["seeds_low"]) == ("strict-1", "raw", "")
     assert (one["both_empty"], one["reference_empty"], one["cases"], one["subset"]) == ("1", "0", "4", "t1ce")
 
 
@@ -179,6 +191,125 @@ def test_hd95_may_be_missing():
     comparison = tables.compare([row for row in rows() if row.metric == "dice"])
     assert comparison.lines[0].cells["WT"].hd95_mm is None
     assert "HD95 not measured" in tables.html_table(comparison)
+
+
+def made(results, **changes):
+    return [replace(row, **changes) for row in results]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"protocol": "gkd-as-published-1"}, ["strict-1", "gkd-as-published-1"]),
+        ({"data": "0123456789abcdef"}, ["fedcba987654", "0123456789ab"]),
+        ({"data": ""}, ["fedcba987654", "do not name"]),
+    ],
+)
+def test_rows_of_other_rules_or_other_data_are_refused_and_both_are_named(changes, named):
+    ours = made(rows(), data="fedcba9876543210")
+    others = made(rows("r-gkd", "gkd"), **{"data": "fedcba9876543210", **changes})
+    with pytest.raises(UsageError) as error:
+        tables.compare([*ours, *others])
+    assert all(name in str(error.value) for name in named)
+    assert [len(tables.compare(part).lines) for part in comparable.split([*ours, *others]).values()] == [1, 1]
+
+
+@pytest.mark.parametrize("render", RENDERS)
+def test_the_caption_states_protocol_and_cohort(render):
+    text = " ".join(render(tables.compare(made(THREE, data="fedcba9876543210"), LABELS)).split())
+    assert "sliding window" in text
+    assert "cohort fedcba987654" in text
+
+
+def test_an_unknown_protocol_is_said_to_be_unknown():
+    assert any("other-7" in sentence for sentence in tables.compare(made(rows(), protocol="other-7")).caption)
+
+
+def test_raw_and_processed_stand_side_by_side():
+    processed = made(rows(dice=0.6), processing="et>=120mm3")
+    found = tables.compare([*processed, *rows(), *rows("r-gkd", "gkd")])
+    assert [line.title for line in found.lines] == ["supervised", "supervised, et>=120mm3", "gkd"]
+    assert found.lines[0].cells["WT"].dice == pytest.approx(0.515)
+    assert found.lines[1].cells["WT"].dice == pytest.approx(0.615)
+    assert found.lines[1].predictions == 4
+    assert any("own validation cases" in sentence for sentence in found.caption)
+
+
+def test_folds_that_chose_different_thresholds_are_one_line():
+    first = made(rows(cases="ab"), processing="et>=120mm3")
+    second = made(rows("r-2", cases="cd", fold=1), processing="et>=80mm3")
+    (line,) = tables.compare([*first, *second]).lines
+    assert len(line.cases) == 4
+    assert line.processing == "et>=120mm3, et>=80mm3"
+
+
+def test_a_run_processed_twice_is_no_second_sample():
+    with pytest.raises(DataError, match="et>=120mm3"):
+        tables.compare([*made(rows(), processing="et>=120mm3"), *made(rows(), processing="et>=80mm3")])
+
+
+@pytest.mark.parametrize("render", RENDERS)
+def test_seeds_are_a_spread_and_no_patients(render):
+    seeds = [*rows(seed=0, dice=0.4), *rows("r-2", seed=1, dice=0.6), *rows("r-3", seed=2, dice=0.5)]
+    found = tables.compare(seeds)
+    (line,) = found.lines
+    assert line.cells["WT"].seeds == pytest.approx((0.415, 0.615))
+    # The interval is that of one seed alone whose cases have the means: no narrower for three times the rows.
+    assert line.cells["WT"].interval == pytest.approx(tables.compare(rows(dice=0.5)).lines[0].cells["WT"].interval)
+    assert re.search(r"0\.4[12]5?–0\.6[12]5?", render(found))
+    assert "not patients" in " ".join(render(found).split())
+
+
+def test_one_seed_has_no_spread():
+    found = tables.compare(rows())
+    assert found.lines[0].cells["WT"].seeds is None
+    assert not any("not patients" in sentence for sentence in found.caption)
+
+
+def test_seeds_are_compared_on_the_cases_that_all_have():
+    (line,) = tables.compare([*rows(cases="abcd", dice=0.4), *rows("r-2", cases="ab", seed=1, dice=0.4)]).lines
+    assert line.cells["WT"].seeds == pytest.approx((0.405, 0.405))
+
+
+def test_a_metric_that_is_missing_for_some_cases_is_counted():
+    part = [row for row in rows() if row.metric == "dice" or row.case in "ab"]
+    assert any("hd95_mm on 2 of 4 cases" in sentence for sentence in tables.compare(part).caption)
+
+
+def test_results_with_the_slice_mean_alone_say_so():
+    found = tables.compare([replace(row, metric="legacy_slice_mean") for row in rows() if row.metric == "dice"])
+    assert found.lines[0].cells["WT"].dice == pytest.approx(0.515)
+    assert any("no Dice by volume" in sentence for sentence in found.caption)
+
+
+def test_all_metrics_have_mean_and_median_and_their_definitions():
+    results = [*THREE, *(replace(row, metric="sensitivity") for row in THREE if row.metric == "dice")]
+    found = tables.all_metrics(tables.compare(results, LABELS))
+    assert [column.heading for column in found.columns[3:]] == ["dice", "hd95_mm", "sensitivity"]
+    assert len(found.lines) == 3 * 4
+    assert found.lines[0][3].startswith("0.915 [0.9")
+    assert found.lines[0][3].splitlines()[1].startswith("0.915 [0.9")
+    assert any(sentence.startswith("Sensitivity:") for sentence in found.caption)
+    assert any("374 mm" in sentence for sentence in found.caption)
+
+
+def test_a_metric_that_one_line_lacks_is_a_dash_in_all_metrics():
+    results = [row for row in THREE if row.metric == "dice" or row.method != "gkd"]
+    found = tables.all_metrics(tables.compare(results, LABELS))
+    assert found.lines[-1][4] == "–"
+
+
+def test_ten_thousand_rows_are_summarised_in_seconds():
+    names = [f"case{number}" for number in range(28)]
+    results = []
+    for number, method in enumerate(("supervised", "dropout", "gkd", "rirn")):
+        for subset in Subset.every():
+            results += rows(f"{method}-{subset}", method, subset, names, dice=0.3 + 0.05 * number)
+    assert len(results) > 10_000
+    begin = time.perf_counter()
+    tables.compare(results)
+    # Two seconds on an idle core.
+    assert time.perf_counter() - begin < 20
 
 
 def test_scans_of_a_patient_are_drawn_together():

@@ -1,0 +1,62 @@
+"""Which rows may stand in one table: those that were made by the same rules from the same cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from limbeck.errors import UsageError
+from limbeck.evaluation.table import RAW, Row
+
+
+class Origin(NamedTuple):
+    """What all values of a table share.
+
+    Attributes:
+        protocol: name and version of the rules that they were scored by.
+        data: the hash of their cohort; empty for values that come from elsewhere.
+    """
+
+    protocol: str
+    data: str
+
+    @property
+    def cohort(self) -> str:
+        """The cohort in words, short enough for a line."""
+        return f"cohort {self.data[:12]}" if self.data else "a cohort that the rows do not name"
+
+
+def split(rows: Iterable[Row]) -> dict[Origin, list[Row]]:
+    """The rows of each protocol and cohort, for tables of their own, in the order in which they first stand."""
+    found: dict[Origin, list[Row]] = {}
+    for row in rows:
+        found.setdefault(Origin(row.protocol, row.data), []).append(row)
+    return found
+
+
+def origin(rows: Iterable[Row]) -> Origin:
+    """The protocol and cohort that all rows share.
+
+    Raises:
+        UsageError: there are several, which must not be compared in one table; the message names two.
+    """
+    first, *others = split(rows) or [Origin("", "")]
+    for other in others:
+        if other.protocol != first.protocol:
+            raise UsageError(
+                f"the results hold rows of protocol {first.protocol} and of {other.protocol}; "
+                "expected one protocol in a table"
+            )
+        raise UsageError(
+            f"the results hold rows of {first.cohort} and of {other.cohort}; expected one cohort in a table"
+        )
+    return first
+
+
+def step(processing: str) -> str:
+    """The step without its setting: `et>=120mm3` is `et`.
+
+    A threshold is chosen for each run on its own validation cases, so the folds of one method may differ in it and
+    still are one line of a table.
+    """
+    return processing if processing == RAW else processing.partition(">=")[0]

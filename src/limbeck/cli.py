@@ -26,6 +26,7 @@ COMMANDS = {
     "inspect": ("inspect_data", "every problem of a data set at once"),
     "train": ("train", "train a method for a subset of the sequences"),
     "evaluate": ("evaluate", "score runs on the cases held out"),
+    "benchmark": ("benchmark", "every method on every subset, fold and seed of a matrix"),
     "report": ("report", "one page from results"),
     "predict": ("predict", "segment a patient or a folder of patients"),
     "methods": ("methods", "the methods, their papers, teachers and subsets"),

@@ -1,0 +1,157 @@
+"""What is finished, by the files alone: a run that verifies, and its scores beside it.
+
+Nothing else is remembered, so a benchmark that was killed at any moment knows as much as one that was not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from limbeck.benchmark.cells import Cell
+from limbeck.benchmark.matrix import Scoring
+from limbeck.errors import DataError, ModelError
+from limbeck.evaluation import table
+from limbeck.evaluation.table import RAW, Row
+from limbeck.experiment import _digest
+from limbeck.methods.saved import load_card
+from limbeck.scoring import DONE
+
+RUNS, RESULTS, LOCKS = "runs", "results", "locks"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run that verifies.
+
+    Attributes:
+        folder: where it lies.
+        digest: its experiment's hash.
+        origin: its experiment.
+    """
+
+    folder: Path
+    digest: str
+    origin: Mapping[str, Any]
+
+
+def verified(folder: Path) -> Run:
+    """A finished run, after comparing its settings and weights with their hashes.
+
+    Raises:
+        ModelError: something in the folder was edited or damaged; the message says what.
+    """
+    advice = "restore it, or move the folder away to make it again"
+    card = load_card(folder / "best")
+    try:
+        origin = yaml.safe_load((folder / "experiment.yaml").read_text(encoding="utf-8"))
+        digest = _digest(origin)
+        best = int(json.loads((folder / DONE).read_text(encoding="utf-8"))["best_step"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ModelError(f"{folder} is damaged ({type(error).__name__}: {error}): {advice}") from error
+    trained = str(card.origin.get("experiment", ""))
+    if digest != trained or not folder.name.endswith(f"-{digest[:8]}"):
+        raise ModelError(
+            f"{folder} was edited: its experiment.yaml has hash {digest[:8]}, its weights were trained by "
+            f"{trained[:8]}: {advice}"
+        )
+    # The generation before stands in for a damaged one while a run learns; a finished run has one best.
+    if card.step != best:
+        raise ModelError(
+            f"{folder} was edited: its best step is {best}, its best checkpoint of step {card.step}: {advice}"
+        )
+    return Run(folder, digest, origin)
+
+
+class Finished:
+    """The finished runs of a folder, each verified once."""
+
+    def __init__(self, out: Path, data: str) -> None:
+        self.out, self.data = out, data
+        self._runs: dict[str, Run] = {}
+
+    def run_of(self, cell: Cell, teacher: Run | None) -> Run | None:
+        """The finished run of a cell, or None.
+
+        Args:
+            cell: what was asked for.
+            teacher: its teacher's run, which is part of its hash.
+
+        Raises:
+            ModelError: a finished run under the cell's name was edited or damaged.
+        """
+        experiment = cell.experiment(teacher.folder if teacher else None)
+        roles = dict.fromkeys(experiment.teachers, teacher.digest) if teacher else {}
+        asked = {**json.loads(json.dumps(experiment.to_json())), "data": self.data, "teachers": roles}
+        for folder in sorted((self.out / RUNS).glob(f"{cell.name}-????????")):
+            if (folder / DONE).is_file():
+                run = self._verified(folder)
+                # What decides a run stays the same when what is asked for is put in its place.
+                if _digest({**run.origin, **asked}) == run.digest:
+                    return run
+        return None
+
+    def _verified(self, folder: Path) -> Run:
+        if folder.name not in self._runs:
+            self._runs[folder.name] = verified(folder)
+        return self._runs[folder.name]
+
+
+def scores_of(out: Path, run: str, data: str, cell: Cell, asked: Scoring) -> list[Row]:
+    """The rows of a run that was scored as asked; none if it was not scored, or in another way or on other subsets.
+
+    Raises:
+        DataError: the file is damaged, of another schema, of other data or of another run.
+    """
+    path = results_of(out, run)
+    if not path.is_file():
+        return []
+    rows = table.read(path)
+    for row in rows:
+        if row.data != data:
+            raise DataError(f"{path}: scored on data {row.data[:8] or 'unknown'}, expected {data[:8]}: move it away")
+        if row.run != run:
+            raise DataError(f"{path}: holds results of {row.run}: move it away")
+    whole = (
+        {row.protocol for row in rows} == {asked.protocol}
+        and {row.metric for row in rows} == set(asked.metrics)
+        and {row.subset for row in rows} == set(cell.scored)
+        and any(row.processing != RAW for row in rows) == asked.processed
+    )
+    return rows if whole else []
+
+
+def results_of(out: Path, run: str) -> Path:
+    """Where the scores of a run lie."""
+    return out / RESULTS / f"{run}.csv"
+
+
+@contextmanager
+def locked(out: Path, name: str, wait: bool = False) -> Iterator[bool]:
+    """Hold a name of a folder against all other processes; yields whether it is held.
+
+    The system lets go of it when its holder ends, however that comes about. The file holds the holder's number.
+    """
+    path = out / LOCKS / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield True
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)

@@ -22,15 +22,16 @@ from limbeck.anatomy import Subset
 from limbeck.data.augment import Augmentation
 from limbeck.data.cohort import Cohort
 from limbeck.data.dataset import CropReader, SamplingSettings, batches
-from limbeck.data.splits import Fold
+from limbeck.data.splits import Fold, read_split, record_hash
 from limbeck.durable import write_json, write_text
 from limbeck.errors import ModelError, UsageError, require
+from limbeck.evaluation.eligible import FOLD, learnt_from
 from limbeck.inference.predictor import Predictor, load
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method, NetworkSettings
 from limbeck.methods.precision import pick_device, uses_bf16
 from limbeck.methods.saved import Card
-from limbeck.scoring import DONE, FOLD, held_out, learnt_from, validation
+from limbeck.scoring import DONE, held_out, validation
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.trainer import Job, TrainingSettings, fabric_for, train
 from limbeck.version import __version__
@@ -75,6 +76,7 @@ class Experiment:
         optimiser: how weights are moved.
         sampling: what a batch holds.
         teachers: role -> run folder.
+        split: a file of folds instead of the cohort's own.
     """
 
     method: str
@@ -85,6 +87,7 @@ class Experiment:
     optimiser: OptimiserSettings = OptimiserSettings()
     sampling: SamplingSettings = SamplingSettings()
     teachers: Mapping[str, Path] = field(default_factory=dict)
+    split: Path | None = None
 
     @property
     def subset_name(self) -> str:
@@ -115,7 +118,9 @@ FLIPS = dataclasses.replace(Augmentation.off(), flip_probability=0.5)
 _NOT_HASHED = ("device", "workers", "save_every", "log_every")
 
 
-def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[str, Any]) -> Experiment:
+def plan(
+    method: str, subset: str | None, teacher: Path | None, parts: Mapping[str, Any], split: Path | None = None
+) -> Experiment:
     """An experiment from names, after checking that subset and teacher suit the method.
 
     Args:
@@ -123,6 +128,7 @@ def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[s
         subset: as it is written; None or `any` for a generalist.
         teacher: run folder of the teacher, for methods that need one.
         parts: settings by section, `method_settings` among them.
+        split: a file of folds instead of the cohort's own.
 
     Raises:
         UsageError: the method is unknown, subset or teacher are missing or too many, or the crop does not suit the
@@ -142,7 +148,7 @@ def plan(method: str, subset: str | None, teacher: Path | None, parts: Mapping[s
     if not kind.generalist:
         kind.check(subsets[0])
     teachers = {role: teacher for role in kind.needs if teacher is not None}
-    experiment = Experiment(method, subsets, teachers=teachers, **parts)
+    experiment = Experiment(method, subsets, teachers=teachers, split=split, **parts)
     sides, settings = experiment.sampling.patch, experiment.method_settings
     require(
         all(side % settings.stride == 0 for side in sides),
@@ -168,7 +174,7 @@ def run(
 
     Raises:
         ModelError: the teacher does not fit.
-        DataError: no case of the cohort can be used.
+        DataError: no case of the cohort can be used, or the split does not fit it.
         UsageError: a setting is out of range.
     """
     _check_hardware(experiment)
@@ -178,14 +184,15 @@ def run(
             f"images of {cohort.path} are {cohort.normalisation}, {experiment.method} as set here needs {wanted}: "
             f"import the data again with --normalisation {wanted}"
         )
-    fold = held_out(cohort, experiment.run.fold, experiment.run.folds)
-    seen = _fold_record(cohort, fold)
+    fold, split_file = _fold(experiment, cohort)
+    seen = fold.record(cohort)
     teachers, origins = _teachers(experiment, cohort, fold)
     augmentation = Augmentation() if experiment.sampling.augment else FLIPS
     origin = {
         **experiment.to_json(),
         "data": cohort.hash,
-        "split": _digest(seen),
+        "split": record_hash(seen),
+        **split_file,
         "augmentation": _digest(dataclasses.asdict(augmentation)),
         "teachers": origins,
     }
@@ -235,12 +242,13 @@ def _card(experiment: Experiment, cohort: Cohort, origin: dict[str, Any]) -> Car
     )
 
 
-def _fold_record(cohort: Cohort, fold: Fold) -> dict[str, Any]:
-    """The fold with each case's label volumes, by which a case is known again in another cohort."""
-    return {
-        part: {name: dict(cohort.case(name).label_ml) for name in names}
-        for part, names in dataclasses.asdict(fold).items()
-    }
+def _fold(experiment: Experiment, cohort: Cohort) -> tuple[Fold, dict[str, str]]:
+    """The fold, and the hash of the file that it comes from, if it is not one of the cohort's own."""
+    settings = experiment.run
+    if experiment.split is None:
+        return held_out(cohort, settings.fold, settings.folds), {}
+    split = read_split(experiment.split, cohort)
+    return split.fold(settings.fold, settings.folds), {"split_file": split.hash}
 
 
 def _teachers(experiment: Experiment, cohort: Cohort, fold: Fold) -> tuple[dict[str, Method[Any]], dict[str, str]]:

@@ -1,9 +1,9 @@
-"""Scoring runs: which cases a run may be scored on, during training and after it."""
+"""Scoring runs, during training and after it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,15 +14,21 @@ from limbeck.anatomy import Subset
 from limbeck.data.cohort import Cohort, CohortCase
 from limbeck.data.splits import Fold, folds
 from limbeck.errors import DataError, ModelError, UsageError
-from limbeck.evaluation.evaluate import evaluate
+from limbeck.evaluation.eligible import judged_by, scorable, unseen
+from limbeck.evaluation.evaluate import Source, evaluate
+from limbeck.evaluation.journal import Journal
+from limbeck.evaluation.masks import MaskFolder
+from limbeck.evaluation.protocol import Protocol, check_metrics, find
 from limbeck.evaluation.table import Row
-from limbeck.inference.predictor import Predictor, load
+from limbeck.evaluation.threshold import post_processing, stored_step
+from limbeck.inference.crop import crop_of
+from limbeck.inference.predictor import Predictor, check_normalisation, checkpoint_folder, load
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, uses_bf16
-from limbeck.methods.saved import Card
+from limbeck.methods.saved import Card, load_card
+from limbeck.version import __version__
 
 DONE = "DONE"
-FOLD = "fold.json"
 
 
 def held_out(cohort: Cohort, fold: int, count: int) -> Fold:
@@ -30,53 +36,177 @@ def held_out(cohort: Cohort, fold: int, count: int) -> Fold:
     return folds(cohort, count)[fold]
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The evaluation of one run, checked and not yet begun.
+
+    Attributes:
+        folder: the run.
+        cohort: the cohort that its cases lie in.
+        card: of the checkpoint that predicts.
+        cases: what is scored.
+        subsets: the sequences to predict from.
+        metrics: names in `metrics.METRICS`.
+        protocol: the rules.
+        processed: whether predictions are also scored after post-processing.
+        masks: folder of masks; the run's lie in a folder of its name.
+        journals: folder in which finished cases are kept; the run's lie in a folder of its name.
+        earlier: rows of a finished table, of which those of this run are taken over.
+    """
+
+    folder: Path
+    cohort: Cohort
+    card: Card
+    cases: tuple[CohortCase, ...]
+    subsets: tuple[Subset, ...]
+    metrics: tuple[str, ...]
+    protocol: Protocol
+    processed: bool
+    masks: Path | None
+    journals: Path | None
+    earlier: tuple[Row, ...]
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self.folder.resolve().name
+
+    @property
+    def journal(self) -> Journal:
+        """Rows known from before, and where those of now are kept."""
+        plan = {
+            "data": self.cohort.hash,
+            "protocol": self.protocol.id,
+            "metrics": list(self.metrics),
+            "subsets": [str(subset) for subset in self.subsets],
+            "processed": self.processed,
+            "masks": str(self.masks.resolve()) if self.masks is not None else None,
+            "checkpoint": self.card.files,
+            "limbeck": __version__,
+        }
+        folder = self.journals / self.run if self.journals is not None else None
+        # Whoever wants masks wants those of these very predictions.
+        reused = [row for row in self.earlier if row.data == self.cohort.hash and self.masks is None]
+        return Journal(folder, plan, tuple(reused))
+
+    def rows(self, device: str = "auto", progress: Callable[[int, int], None] | None = None) -> list[Row]:
+        """Predict and score.
+
+        Args:
+            device: where the network runs.
+            progress: told how many of all predictions are done, and how many there are.
+
+        Raises:
+            ModelError: the run's weights do not fit its method.
+            DataError: a case's files are damaged.
+        """
+        predictor = load(self.folder, device, checkpoint=self.protocol.checkpoint)
+        crop = crop_of(self.protocol.extent)
+        journal = self.journal
+        journal.begin()
+        step = post_processing(self.folder, self.cohort, predictor, self.protocol) if self.processed else None
+        origin = self.card.origin
+        return evaluate(
+            lambda case, subset: predictor.segment_case(case, subset, crop),
+            self.cases,
+            self.subsets,
+            self.metrics,
+            source=Source(
+                self.run,
+                self.card.method,
+                int(origin["fold"]),
+                int(origin["seed"]),
+                self.cohort.hash,
+                self.protocol.id,
+            ),
+            steps=[step] if step is not None else [],
+            extent=(lambda case: crop.native(case.geometry)) if crop is not None else None,
+            masks=MaskFolder(self.masks / self.run) if self.masks is not None else None,
+            journal=journal,
+            progress=progress,
+        )
+
+
+def plan_evaluation(
+    folder: Path,
+    cohort: Cohort,
+    subsets: tuple[Subset, ...] | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
+    protocol: str = "strict",
+    processed: bool = False,
+    masks: Path | None = None,
+    journal: Path | None = None,
+    earlier: Sequence[Row] = (),
+) -> Evaluation:
+    """Check everything that can be checked before the first prediction.
+
+    Args:
+        folder: a finished run. It is scored on the cases held out from it if the cohort is its own, else on all cases
+            that can be scored.
+        cohort: the cases.
+        subsets: sequences to predict from; by default a specialist's own and a generalist's 15.
+        metrics: names in `metrics.METRICS`; by default the protocol's.
+        protocol: its name.
+        processed: also score predictions without small enhancing tumours, by a threshold that is chosen on the run's
+            own validation cases and kept in its folder.
+        masks: folder of masks; the run's lie in a folder of its name.
+        journal: folder in which finished cases are kept; the run's lie in a folder of its name.
+        earlier: rows of a finished table, of which those of this run are taken over.
+
+    Raises:
+        ModelError: the run is not finished or damaged.
+        UsageError: the run serves none of the subsets, was trained on intensities normalised in another way, or has
+            learnt from cases of this other cohort; a name is unknown; the protocol does not suit the cohort; the
+            journal is of another evaluation.
+        DataError: no case can be scored.
+    """
+    rules = find(protocol)
+    card = _card(folder, rules)
+    check_normalisation(card, cohort.normalisation, cohort.path)
+    chosen = card.subsets if subsets is None else tuple(subset for subset in subsets if subset in card.subsets)
+    if not chosen:
+        raise UsageError(f"{folder.name} serves {', '.join(map(str, card.subsets))}: none of the subsets asked for")
+    cases = scorable(unseen(folder, cohort, card.origin), chosen)
+    if not cases:
+        raise DataError(f"no case of {cohort.path} has a segmentation and {' or '.join(map(str, chosen[:4]))}")
+    _check_extent(rules, cohort, cases)
+    if processed and card.origin.get("data") != cohort.hash:
+        stored_step(folder, card, rules, needed=True)
+    measured = rules.metrics if metrics is None else tuple(metrics)
+    check_metrics(measured)
+    planned = Evaluation(
+        folder, cohort, card, tuple(cases), chosen, measured, rules, processed, masks, journal, tuple(earlier)
+    )
+    planned.journal.check()
+    return planned
+
+
 def evaluate_run(
     folder: Path,
     cohort: Cohort,
     subsets: tuple[Subset, ...] | None = None,
     *,
+    metrics: Sequence[str] | None = None,
+    protocol: str = "strict",
+    processed: bool = False,
+    masks: Path | None = None,
+    journal: Path | None = None,
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
-    """Score a run: on the cases held out from it if the cohort is its own, else on all cases that can be scored.
-
-    Args:
-        folder: a finished run.
-        cohort: the cases.
-        subsets: sequences to predict from; by default a specialist's own and a generalist's 15.
-        device: where the network runs.
-        progress: told how many of all predictions are done, and how many there are.
-
-    Raises:
-        ModelError: the run is not finished or damaged.
-        UsageError: the run serves none of the subsets, was trained on intensities normalised in another way, or has
-            learnt from cases of this other cohort.
-        DataError: no case can be scored.
-    """
-    if not folder.is_dir():
-        raise ModelError(f"run folder {folder} does not exist: expected a run folder of limbeck train")
-    if not (folder / DONE).is_file():
-        raise ModelError(f"{folder} is no finished run: it has no {DONE} file")
-    predictor = load(folder, device)
-    predictor.check_normalisation(cohort.normalisation, cohort.path)
-    served, origin = predictor.card.subsets, predictor.card.origin
-    chosen = served if subsets is None else tuple(subset for subset in subsets if subset in served)
-    if not chosen:
-        raise UsageError(f"{folder.name} serves {', '.join(map(str, served))}: none of the subsets asked for")
-    cases = _scorable(_unseen(folder, cohort, origin), chosen)
-    if not cases:
-        raise DataError(f"no case of {cohort.path} has a segmentation and {' or '.join(map(str, chosen[:4]))}")
-    return evaluate(
-        predictor.segment_case,
-        cases,
-        chosen,
-        run=folder.resolve().name,
-        method=predictor.card.method,
-        fold=int(origin["fold"]),
-        seed=int(origin["seed"]),
-        data=cohort.hash,
-        progress=progress,
+    """Score a run; arguments and errors are those of `plan_evaluation` and `Evaluation.rows`."""
+    planned = plan_evaluation(
+        folder,
+        cohort,
+        subsets,
+        metrics=metrics,
+        protocol=protocol,
+        processed=processed,
+        masks=masks,
+        journal=journal,
     )
+    return planned.rows(device, progress)
 
 
 def validation(
@@ -89,10 +219,8 @@ def validation(
     Raises:
         DataError: no case can be scored, so that no checkpoint could be called the best.
     """
-    subsets = card.subsets
-    if len(subsets) > 1:
-        subsets = tuple(subset for subset in subsets if len(subset) in (1, 4))
-    scored = _scorable(cases, subsets)
+    subsets = judged_by(card)
+    scored = scorable(cases, subsets)
     if not scored:
         raise DataError(f"none of {len(cases)} validation cases has a segmentation and {subsets[0]}")
     bf16 = uses_bf16(precision, device)
@@ -103,42 +231,34 @@ def validation(
             scored,
             subsets,
             ("dice",),
-            run="validation",
-            method=card.method,
-            fold=0,
-            seed=0,
+            source=Source("validation", card.method, fold=0, seed=0),
         )
         return fmean(row.value for row in rows)
 
     return validate
 
 
-def _scorable(cases: Sequence[CohortCase], subsets: Sequence[Subset]) -> list[CohortCase]:
-    return [case for case in cases if case.segmented and any(subset.within(case.present) for subset in subsets)]
+def _card(folder: Path, protocol: Protocol) -> Card:
+    """The card of a finished run's checkpoint, its files verified."""
+    if not folder.is_dir():
+        raise ModelError(f"run folder {folder} does not exist: expected a run folder of limbeck train")
+    if not (folder / DONE).is_file():
+        raise ModelError(f"{folder} is no finished run: it has no {DONE} file")
+    return load_card(checkpoint_folder(folder, protocol.checkpoint))
 
 
-def learnt_from(folder: Path, cases: Sequence[CohortCase]) -> list[str]:
-    """Which of these cases a run has learnt from, or has chosen its checkpoint by.
-
-    Raises:
-        ModelError: the run's record of its fold is missing or damaged.
-    """
-    try:
-        parts = json.loads((folder / FOLD).read_text(encoding="utf-8"))
-        seen = {**parts["train"], **parts["validation"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder / FOLD} is missing or damaged: which cases were seen is not known") from error
-    # Name and volumes together: two cohorts of phantoms use the same names for different patients.
-    return [case.id for case in cases if case.id in seen and dict(case.label_ml) == seen[case.id]]
-
-
-def _unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortCase]:
-    """The test cases of the run's own cohort; of another one all, if the run has learnt from none of them."""
-    if origin.get("data") == cohort.hash:
-        return [cohort.case(name) for name in held_out(cohort, int(origin["fold"]), int(origin["folds"])).test]
-    if known := learnt_from(folder, cohort.cases):
+def _check_extent(protocol: Protocol, cohort: Cohort, cases: Sequence[CohortCase]) -> None:
+    """Refuse a crop counted in voxels where a voxel is something else than in the paper."""
+    crop = crop_of(protocol.extent)
+    if crop is None:
+        return
+    if cohort.spacing_mm != 1.0:
         raise UsageError(
-            f"{folder.name} has learnt from {len(known)} cases of {cohort.path} (first: {known[0]}): "
-            "score it on the cohort that it was trained on, where its fold is held out"
+            f"protocol {protocol.name} crops voxels of 1 mm, {cohort.path} has {cohort.spacing_mm:g} mm: "
+            "import the data with --spacing 1 and train on that, or use protocol strict"
         )
-    return list(cohort.cases)
+    for case in cases:
+        try:
+            crop.native(case.geometry)
+        except UsageError as error:
+            raise UsageError(f"protocol {protocol.name}, case {case.id}: {error}") from error

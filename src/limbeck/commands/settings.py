@@ -29,6 +29,7 @@ PLACES = {
     "data": ("COHORT", "cohort folder, made by limbeck import"),
     "subset": ("S", "sequences that the network may see: t1ce, flair+t1ce, all ..."),
     "teacher": ("RUN", "run folder of the teacher, for methods that learn from one"),
+    "split": ("FILE", "JSON file of folds instead of the cohort's own; --fold picks one"),
     "out": ("RUNS", "folder that holds all runs"),
 }
 _KINDS = {int: ("N", "a whole number"), float: ("X", "a number"), bool: ("true|false", "true or false")}

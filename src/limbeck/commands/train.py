@@ -45,7 +45,8 @@ def _train(method: str, places: Mapping[str, str | None], parts: Mapping[str, An
 
     data, out = (_needed(method, name, places[name]) for name in ("data", "out"))
     teacher = Path(places["teacher"]) if places["teacher"] else None
-    experiment = plan(method, places["subset"], teacher, parts)
+    split = Path(places["split"]) if places["split"] else None
+    experiment = plan(method, places["subset"], teacher, parts, split)
     cohort = Cohort.open(data)
     with bar(f"{method} {experiment.subset_name}", experiment.training.steps) as advance:
         folder = train(experiment, cohort, out, advance)

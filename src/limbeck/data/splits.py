@@ -1,4 +1,4 @@
-"""Folds by patient: drawn once from a seed, stored with the cohort, and read back ever after.
+"""Folds by patient: drawn once from a seed and stored with the cohort, or given in a file of the user's.
 
 A table of results is comparable to another only if both used the same folds; so they are kept, rather than drawn again
 by a later version of this code or of NumPy.
@@ -9,19 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from limbeck.data.cohort import Cohort, CohortCase
 from limbeck.durable import write_json
-from limbeck.errors import DataError, UsageError
+from limbeck.errors import DataError, UsageError, nearest
 
 _FILE = "splits.json"
 _VALIDATION_SHARE = 8
+_PARTS = ("train", "validation", "test")
+
+# Part -> case -> its label volumes, by which a case is known again in another cohort.
+FoldRecord: TypeAlias = dict[str, dict[str, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,40 @@ class Fold:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+
+    def record(self, cohort: Cohort) -> FoldRecord:
+        """What a run keeps of its fold."""
+        return {
+            part: {name: dict(cohort.case(name).label_ml) for name in names} for part, names in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Split:
+    """The folds of a user's file.
+
+    Attributes:
+        path: the file.
+        folds: each with its three parts, sorted.
+        hash: SHA-256 of the folds, whatever the order of names and the spacing in the file.
+    """
+
+    path: Path
+    folds: tuple[Fold, ...]
+    hash: str
+
+    def fold(self, number: int, count: int) -> Fold:
+        """One of the folds.
+
+        Raises:
+            UsageError: the file holds another number of folds than the setting says.
+        """
+        if count != len(self.folds):
+            raise UsageError(
+                f"split {self.path} holds {len(self.folds)} folds, setting folds is {count}: "
+                f"give --folds {len(self.folds)}"
+            )
+        return self.folds[number]
 
 
 def folds(cohort: Cohort, k: int = 5, seed: int = 0) -> list[Fold]:
@@ -51,10 +90,86 @@ def folds(cohort: Cohort, k: int = 5, seed: int = 0) -> list[Fold]:
     if key in stored:
         if stored[key]["cases"] != names:
             raise DataError(f"{path}: its {key} are of other cases: the cohort was changed; import it again elsewhere")
-        return [Fold(*(tuple(fold[part]) for part in ("train", "validation", "test"))) for fold in stored[key]["folds"]]
+        return [Fold(*(tuple(fold[part]) for part in _PARTS)) for fold in stored[key]["folds"]]
     drawn = _draw(cases, k, seed)
     write_json(path, {**stored, key: {"cases": names, "folds": [asdict(fold) for fold in drawn]}})
     return drawn
+
+
+def record_hash(record: Mapping[str, Any]) -> str:
+    """The SHA-256 of a fold's record, or of folds."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def read_split(path: Path, cohort: Cohort) -> Split:
+    """A user's folds: `{"folds": [{"train": [...], "validation": [...], "test": [...]}, ...]}`, by names of cases.
+
+    Where a fold names no validation cases, an eighth of its training patients (at least one) becomes them, chosen by a
+    hash of their names: the same ones always.
+
+    Raises:
+        DataError: the file is missing or no such JSON, a name is unknown, has no segmentation or stands twice, or a
+            patient has cases in two parts of a fold; the message names them.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"split {path} cannot be read ({reason}): expected a JSON file of folds") from error
+    entries = content.get("folds") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries or set(content) != {"folds"}:
+        raise DataError(f'split {path}: expected {{"folds": [...]}}, with "train" and "test" in each')
+    known = {case.id: case for case in cohort.cases}
+    read = tuple(_given(f"split {path}, fold {number}", entry, known) for number, entry in enumerate(entries))
+    return Split(path, read, record_hash({"folds": [asdict(fold) for fold in read]}))
+
+
+def _given(where: str, entry: Any, known: Mapping[str, CohortCase]) -> Fold:
+    """A fold of a user's file, checked and sorted."""
+    if not isinstance(entry, dict) or not {"train", "test"} <= set(entry) <= set(_PARTS):
+        found = ", ".join(map(str, entry)) if isinstance(entry, dict) else type(entry).__name__
+        raise DataError(f"{where}: found {found or 'nothing'}; expected train, test and, if you like, validation")
+    parts = {part: _names(f"{where}, {part}", entry[part], known) for part in _PARTS if part in entry}
+    patients = {part: {known[name].patient for name in names} for part, names in parts.items()}
+    for first, second in combinations(parts, 2):
+        if both := sorted(set(parts[first]) & set(parts[second])):
+            raise DataError(f"{where}: case {both[0]} is in {first} and in {second}: expected it in one part")
+        if both := sorted(patients[first] & patients[second]):
+            one, other = (
+                next(name for name in parts[part] if known[name].patient == both[0]) for part in (first, second)
+            )
+            raise DataError(
+                f"{where}: patient {both[0]} is in {first} ({one}) and in {second} ({other}): "
+                "expected all cases of a patient in one part"
+            )
+    if "validation" in parts:
+        return Fold(**parts)
+    return _with_validation(where, parts["train"], parts["test"], known)
+
+
+def _names(where: str, names: Any, known: Mapping[str, CohortCase]) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{where}: expected a list of names of cases, with at least one")
+    for name in names:
+        if name not in known:
+            raise DataError(f"{where}: no case {name!r} among {len(known)} of the cohort{nearest(name, known)}")
+        if not known[name].segmented:
+            raise DataError(f"{where}: case {name} has no segmentation: expected cases to learn from and to score")
+        if names.count(name) > 1:
+            raise DataError(f"{where}: case {name} stands {names.count(name)} times: expected it once")
+    return tuple(sorted(names))
+
+
+def _with_validation(where: str, names: Sequence[str], test: tuple[str, ...], known: Mapping[str, CohortCase]) -> Fold:
+    """Part the training cases. By a hash, since a random generator may give another order in a later version."""
+    patients = sorted({known[name].patient for name in names}, key=lambda name: hashlib.sha256(name.encode()).digest())
+    if len(patients) < 2:
+        raise DataError(f"{where}: {len(patients)} patients to train on and no validation cases: expected at least 2")
+    held = set(patients[: max(1, round(len(patients) / _VALIDATION_SHARE))])
+    train, validation = (
+        tuple(name for name in names if (known[name].patient in held) is wanted) for wanted in (False, True)
+    )
+    return Fold(train, validation, test)
 
 
 def _draw(cases: Sequence[CohortCase], k: int, seed: int) -> list[Fold]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from limbeck.data.geometry import Geometry
 from limbeck.data.preprocess import prepare
 from limbeck.data.volume import Grid, Source
 from limbeck.errors import ModelError, UsageError
-from limbeck.inference.sliding import sliding_window
+from limbeck.inference.crop import CentreCrop
+from limbeck.inference.sliding import Position, sliding_window
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import CARD, Card, load_card, load_method
@@ -84,21 +85,8 @@ class Predictor:
             raise UsageError(f"this model needs {needed} but was given {given}: {missing} is missing")
         return needed
 
-    def check_normalisation(self, found: Normalisation, where: object) -> None:
-        """Refuse imported data whose intensities are not what the model learnt from.
-
-        Raises:
-            UsageError: they are normalised in another way.
-        """
-        wanted = self.card.normalisation
-        if found != wanted:
-            raise UsageError(
-                f"{where}: intensities are {found}, this model was trained on {wanted}: "
-                f"import the data to a new folder with --normalisation {wanted}"
-            )
-
     @torch.inference_mode()
-    def scores(self, images: Tensor, subset: Subset) -> Tensor:
+    def scores(self, images: Tensor, subset: Subset, window: Position | None = None) -> Tensor:
         """Scores `[C,D,H,W]` float32 of a volume in the model's space.
 
         The window slides over the box in which the used sequences are not zero, so that neither an absent sequence
@@ -107,19 +95,22 @@ class Predictor:
         Args:
             images: `[4,D,H,W]`, normalised in the brain as the model's card says.
             subset: the sequences that may be looked at.
+            window: a size in voxels that covers the volume, which is then predicted at once, border and all; None for
+                the card's.
         """
         was_training = self.method.training
         self.method.to(self.device).eval()
         available = torch.tensor(subset.mask())
         background = _background(self.card.target)
         whole = background[:, None, None, None].repeat(1, *images.shape[1:])
-        box = _box(images[list(subset.channels)])
+        everything = tuple(slice(0, length) for length in images.shape[1:])
+        box = _box(images[list(subset.channels)]) if window is None else everything
         if box is not None:
             inside = sliding_window(
                 self._predict,
                 images[(slice(None), *box)].to(self.device),
                 available.to(self.device),
-                self.card.patch,
+                window or self.card.patch,
                 self.overlap,
                 background=background.to(self.device),
             )
@@ -149,19 +140,31 @@ class Predictor:
         labels, scores = self._to_native(self.scores(torch.as_tensor(prepared.images), subset), prepared.geometry)
         return Segmentation(labels, scores.numpy(), prepared.geometry.grid, subset)
 
-    def segment_case(self, case: CohortCase, subset: Subset) -> NDArray[np.uint8]:
+    def segment_case(self, case: CohortCase, subset: Subset, crop: CentreCrop | None = None) -> NDArray[np.uint8]:
         """The label map of a cohort's case on the scan's own grid, from a subset of its sequences.
+
+        Args:
+            case: the case.
+            subset: the sequences that may be looked at.
+            crop: predict this block alone, in one window; what lies outside is background. None for the whole brain.
 
         Raises:
             DataError: the case's files are damaged.
-            UsageError: the model needs a sequence that is not in the subset, or other intensities than the cohort's.
+            UsageError: the model needs a sequence that is not in the subset, or other intensities than the cohort's,
+                or the scan's voxels do not suit the crop.
         """
-        self.check_normalisation(case.normalisation, f"case {case.id}")
+        check_normalisation(self.card, case.normalisation, f"case {case.id}")
         used = self.choose(subset)
         images = np.zeros((len(Modality), *case.shape), np.float16)
         for modality in used:
             images[modality] = case.images(modality)
-        scores = case.restore(self.scores(torch.from_numpy(images), used), _background(self.card.target).tolist())
+        background = _background(self.card.target).tolist()
+        if crop is None:
+            scores = case.restore(self.scores(torch.from_numpy(images), used), background)
+        else:
+            box = crop.box(case.geometry)
+            inside = case.restore(torch.from_numpy(images))[(slice(None), *box.slices)]
+            scores = box.restore(self.scores(inside, used, crop.size), case.geometry.shape, background)
         return self._to_native(scores, case.geometry)[0]
 
     def _predict(self, view: View) -> Tensor:
@@ -175,21 +178,50 @@ class Predictor:
         return labels, native
 
 
-def load(folder: str | Path, device: str = "auto", precision: Precision = "auto") -> Predictor:
-    """A predictor from a run (its best checkpoint, else its last) or from a checkpoint folder itself.
+def load(
+    folder: str | Path,
+    device: str = "auto",
+    precision: Precision = "auto",
+    checkpoint: Literal["best", "last"] = "best",
+) -> Predictor:
+    """A predictor from a run (its best checkpoint, else its last; or the other way) or from a checkpoint folder itself.
 
     Raises:
         ModelError: the folder is missing, holds no checkpoint, or holds a damaged one.
         UsageError: the device is not there.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise ModelError(f"model folder {root} does not exist: expected a run folder of limbeck train")
-    found = next((place for place in (root / "best", root / "last", root) if (place / CARD).is_file()), root)
+    found = checkpoint_folder(Path(folder), checkpoint)
     card = load_card(found)
     method = load_method(found, card)
     target_device = pick_device(device)
     return Predictor(method.eval(), card, target_device, uses_bf16(precision, target_device))
+
+
+def checkpoint_folder(root: Path, checkpoint: Literal["best", "last"] = "best") -> Path:
+    """Where `load` finds a model's checkpoint.
+
+    Raises:
+        ModelError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise ModelError(f"model folder {root} does not exist: expected a run folder of limbeck train")
+    other = "last" if checkpoint == "best" else "best"
+    places = (root / checkpoint, root / other, root)
+    return next((place for place in places if (place / CARD).is_file()), root)
+
+
+def check_normalisation(card: Card, found: Normalisation, where: object) -> None:
+    """Refuse imported data whose intensities are not what a model learnt from.
+
+    Raises:
+        UsageError: they are normalised in another way.
+    """
+    wanted = card.normalisation
+    if found != wanted:
+        raise UsageError(
+            f"{where}: intensities are {found}, this model was trained on {wanted}: "
+            f"import the data to a new folder with --normalisation {wanted}"
+        )
 
 
 def _background(target: Target) -> Tensor:

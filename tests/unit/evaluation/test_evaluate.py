@@ -7,7 +7,7 @@ import pytest
 
 from limbeck.anatomy import Region, Subset
 from limbeck.errors import DataError
-from limbeck.evaluation.evaluate import evaluate, voxel_edges_mm
+from limbeck.evaluation.evaluate import Source, evaluate, voxel_edges_mm
 
 SUBSETS = [Subset.parse("t1ce"), Subset.parse("flair+t2")]
 
@@ -38,15 +38,18 @@ def always_at_two(case, subset):
     return labels
 
 
+SOURCE = Source("r", "gkd", fold=2, seed=7, data="hash", protocol="own-2")
+
+
 def measured(cases, segment=always_at_two, **more):
-    return evaluate(segment, cases, SUBSETS, run="r", method="gkd", fold=2, seed=7, **more)
+    return evaluate(segment, cases, SUBSETS, ("dice", "hd95_mm"), source=SOURCE, **more)
 
 
 def test_one_row_for_each_case_subset_region_and_metric():
     cases = [Case("a", 2), Case("b", 6)]
     rows = measured(cases)
     assert len({row.key for row in rows}) == len(rows) == 2 * 2 * 3 * 2
-    assert {(row.run, row.method, row.fold, row.seed) for row in rows} == {("r", "gkd", 2, 7)}
+    assert {Source(row.run, row.method, row.fold, row.seed, row.data, row.protocol) for row in rows} == {SOURCE}
     assert [case.reads for case in cases] == [1, 1]
     found = {(row.case, row.metric): row.value for row in rows if row.region is Region.ET}
     assert found == {("a", "dice"): 1.0, ("a", "hd95_mm"): 0.0, ("b", "dice"): 0.0, ("b", "hd95_mm"): 4 * 2.5}

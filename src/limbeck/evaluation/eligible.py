@@ -1,0 +1,72 @@
+"""Which cases and subsets a run may be scored on: never those that it has learnt from or was chosen by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from limbeck.anatomy import Subset
+from limbeck.data.cohort import Cohort, CohortCase
+from limbeck.data.splits import FoldRecord, record_hash
+from limbeck.errors import ModelError, UsageError
+from limbeck.methods.saved import Card
+
+FOLD = "fold.json"
+
+
+def unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortCase]:
+    """The test cases of the run's own cohort; of another one all, if the run has learnt from none of them."""
+    if origin.get("data") == cohort.hash:
+        return [cohort.case(name) for name in fold_of(folder, origin)["test"]]
+    if known := learnt_from(folder, cohort.cases):
+        raise UsageError(
+            f"{folder.name} has learnt from {len(known)} cases of {cohort.path} (first: {known[0]}): "
+            "score it on the cohort that it was trained on, where its fold is held out"
+        )
+    return list(cohort.cases)
+
+
+def learnt_from(folder: Path, cases: Sequence[CohortCase]) -> list[str]:
+    """Which of these cases a run has learnt from, or has chosen its checkpoint by.
+
+    Raises:
+        ModelError: the run's record of its fold is missing or damaged.
+    """
+    parts = _fold_record(folder)
+    seen = {**parts["train"], **parts["validation"]}
+    # Name and volumes together: two cohorts of phantoms use the same names for different patients.
+    return [case.id for case in cases if case.id in seen and dict(case.label_ml) == seen[case.id]]
+
+
+def fold_of(folder: Path, origin: Mapping[str, Any]) -> FoldRecord:
+    """The fold that a run has been trained on, be it of its cohort or of a user's file.
+
+    Raises:
+        ModelError: the record is missing or damaged, or is not the one that the run was trained with.
+    """
+    parts = _fold_record(folder)
+    if record_hash(parts) != origin.get("split"):
+        raise ModelError(f"{folder / FOLD} was changed: it is not the fold that {folder.name} was trained on")
+    return parts
+
+
+def scorable(cases: Sequence[CohortCase], subsets: Sequence[Subset]) -> list[CohortCase]:
+    """The cases that have a segmentation, and all sequences of at least one subset."""
+    return [case for case in cases if case.segmented and any(subset.within(case.present) for subset in subsets)]
+
+
+def judged_by(card: Card) -> tuple[Subset, ...]:
+    """The subsets that validation looks at: a specialist's own, a generalist's single sequences and all four."""
+    if len(card.subsets) == 1:
+        return card.subsets
+    return tuple(subset for subset in card.subsets if len(subset) in (1, 4))
+
+
+def _fold_record(folder: Path) -> FoldRecord:
+    try:
+        parts = json.loads((folder / FOLD).read_text(encoding="utf-8"))
+        return {part: dict(parts[part]) for part in ("train", "validation", "test")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / FOLD} is missing or damaged: which cases were seen is not known") from error

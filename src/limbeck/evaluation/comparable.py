@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
-from limbeck.errors import UsageError
+from limbeck.anatomy import Subset
+from limbeck.errors import DataError, UsageError
 from limbeck.evaluation.table import RAW, Row
+
+# Label, subset and step: what a line of a table stands for.
+LineKey: TypeAlias = tuple[str, Subset, str]
 
 
 class Origin(NamedTuple):
@@ -60,3 +64,37 @@ def step(processing: str) -> str:
     still are one line of a table.
     """
     return processing if processing == RAW else processing.partition(">=")[0]
+
+
+def by_line(rows: Iterable[Row], labels: Mapping[str, str]) -> dict[LineKey, list[Row]]:
+    """The rows of each label, subset and step, in the order in which they first stand.
+
+    Args:
+        rows: results.
+        labels: run -> label; a run without one goes by its method's name.
+
+    Raises:
+        DataError: one of them covers the same fold, seed and case twice.
+        UsageError: a label covers several methods.
+    """
+    lines: dict[LineKey, list[Row]] = {}
+    for row in rows:
+        lines.setdefault((labels.get(row.run, row.method), row.subset, step(row.processing)), []).append(row)
+    for (label, subset, _), members in lines.items():
+        _refuse_mixture(label, subset, members)
+    return lines
+
+
+def _refuse_mixture(label: str, subset: Subset, rows: Sequence[Row]) -> None:
+    methods = sorted({row.method for row in rows})
+    if len(methods) > 1:
+        raise UsageError(f"label {label!r} covers the methods {', '.join(methods)}; expected a label for each")
+    seen: dict[tuple[object, ...], str] = {}
+    for row in rows:
+        source = row.run if row.processing == RAW else f"{row.run} ({row.processing})"
+        other = seen.setdefault((row.fold, row.seed, row.case, row.region, row.metric), source)
+        if other != source:
+            raise DataError(
+                f"runs {other!r} and {source!r} both stand for {label!r} from {subset}, fold {row.fold}, "
+                f"seed {row.seed}; expected a label for each"
+            )

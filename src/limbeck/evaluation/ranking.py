@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from limbeck.anatomy import Region, Subset
 from limbeck.errors import DataError
-from limbeck.evaluation.comparable import Origin, origin, step
+from limbeck.evaluation.comparable import Origin, by_line, origin
 from limbeck.evaluation.statistics import holm
 from limbeck.evaluation.summary import owners
 from limbeck.evaluation.table import RAW, Row
@@ -104,13 +104,13 @@ def rank(
         seed: of the permutations.
 
     Raises:
-        UsageError: the rows are of several protocols or cohorts.
-        DataError: fewer than two methods, none of the metrics, no contest that all methods are in, or a case without
-            its patient.
+        UsageError: the rows are of several protocols or cohorts, or a label covers several methods.
+        DataError: there are fewer than two methods, none of the metrics, no contest that all methods are in, two runs
+            of one label for the same, or a case without its patient.
     """
     rows = list(rows)
     shared = origin(rows)
-    found = _values([row for row in rows if row.metric in metrics and step(row.processing) == processing], labels or {})
+    found = _values([row for row in rows if row.metric in metrics], labels or {}, processing)
     names = tuple(found)
     if len(names) < 2:
         raise DataError(
@@ -186,16 +186,18 @@ def permutation_p(
     return [float(count) / (permutations + 1) for count in as_far]
 
 
-def _values(rows: Sequence[Row], labels: Mapping[str, str]) -> dict[str, dict[Contest, float]]:
+def _values(rows: Sequence[Row], labels: Mapping[str, str], processing: str) -> dict[str, dict[Contest, float]]:
     """Label -> contest -> value, averaged over folds and seeds; labels in the order in which they are given."""
-    collected: dict[str, dict[Contest, list[float]]] = {}
-    for row in rows:
-        contests = collected.setdefault(labels.get(row.run, row.method), {})
-        contests.setdefault((row.case, row.subset, row.region, row.metric), []).append(row.value)
-    return {
-        label: {contest: sum(values) / len(values) for contest, values in contests.items()}
-        for label, contests in collected.items()
-    }
+    found: dict[str, dict[Contest, float]] = {}
+    for (label, subset, name), members in by_line(rows, labels).items():
+        if name != processing:
+            continue
+        collected: dict[Contest, list[float]] = {}
+        for row in members:
+            collected.setdefault((row.case, subset, row.region, row.metric), []).append(row.value)
+        means = {contest: sum(values) / len(values) for contest, values in collected.items()}
+        found.setdefault(label, {}).update(means)
+    return found
 
 
 def _averaged(table: NDArray[np.float64], keys: Sequence[str]) -> NDArray[np.float64]:

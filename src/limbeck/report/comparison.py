@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from limbeck.anatomy import Region, Subset
 from limbeck.errors import DataError, UsageError
 from limbeck.evaluation import statistics
-from limbeck.evaluation.comparable import Origin, origin, step
+from limbeck.evaluation.comparable import Origin, by_line, origin
 from limbeck.evaluation.protocol import find
 from limbeck.evaluation.statistics import Interval
 from limbeck.evaluation.summary import MEAN, Summary, Values, by_case, owners, summarise
 from limbeck.evaluation.table import EMPTY_POLICY, HD95_DEFINITION, NOTES, RAW, Row, definition
+
+CELLS = (
+    f"A cell gives the mean Dice [{statistics.LEVEL:.0%} interval by patient: percentile bootstrap of the mean, "
+    f"{statistics.RESAMPLES} resamples] and, in mm, the median HD95. "
+    f"The column {MEAN} averages WT, TC and ET case by case."
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,11 @@ class Comparison:
     origin: Origin
     patients: Mapping[str, str] | None
 
+    @property
+    def basis(self) -> tuple[str, ...]:
+        """The sentences that hold for any other table of the same rows too."""
+        return tuple(sentence for sentence in self.caption if sentence != CELLS)
+
 
 def compare(
     rows: Iterable[Row], labels: Mapping[str, str] | None = None, patients: Mapping[str, str] | None = None
@@ -118,11 +129,9 @@ def compare(
         UsageError: the rows are of several protocols or cohorts, or a label covers several methods.
     """
     labels = labels or {}
-    groups: dict[tuple[str, Subset, str], list[Row]] = {}
     rows = list(rows)
     shared = origin(rows)
-    for row in rows:
-        groups.setdefault((labels.get(row.run, row.method), row.subset, step(row.processing)), []).append(row)
+    groups = by_line(rows, labels)
     main = main_metric(rows)
     wanted = {
         label: place for place, label in enumerate(dict.fromkeys([*labels.values(), *(key[0] for key in groups)]))
@@ -134,7 +143,6 @@ def compare(
 
 
 def _line(label: str, subset: Subset, rows: Sequence[Row], main: str, patients: Mapping[str, str] | None) -> Line:
-    _refuse_mixture(label, subset, rows)
     values = {metric: by_case(rows, metric) for metric in sorted({row.metric for row in rows})}
     if main not in values:
         raise DataError(f"{label!r} from {subset} has no {main}; expected it for every line")
@@ -156,30 +164,13 @@ def _line(label: str, subset: Subset, rows: Sequence[Row], main: str, patients: 
     )
 
 
-def _refuse_mixture(label: str, subset: Subset, rows: Sequence[Row]) -> None:
-    methods = sorted({row.method for row in rows})
-    if len(methods) > 1:
-        raise UsageError(f"label {label!r} covers the methods {', '.join(methods)}; expected a label for each")
-    seen: dict[tuple[object, ...], str] = {}
-    for row in rows:
-        source = row.run if row.processing == RAW else f"{row.run} ({row.processing})"
-        other = seen.setdefault((row.fold, row.seed, row.case, row.region, row.metric), source)
-        if other != source:
-            raise DataError(
-                f"runs {other!r} and {source!r} both stand for {label!r} from {subset}, fold {row.fold}, "
-                f"seed {row.seed}; expected a label for each"
-            )
-
-
 def _caption(
     rows: Sequence[Row], lines: Sequence[Line], patients: Mapping[str, str] | None, shared: Origin
 ) -> tuple[str, ...]:
     sentences = [
         _sample(rows, lines, patients, shared),
         statement(shared.protocol),
-        f"A cell gives the mean Dice [{statistics.LEVEL:.0%} interval by patient: percentile bootstrap of the mean, "
-        f"{statistics.RESAMPLES} resamples] and, in mm, the median HD95. "
-        f"The column {MEAN} averages WT, TC and ET case by case.",
+        CELLS,
         EMPTY_POLICY + " Counted by prediction and region as both empty / only the reference empty / only the "
         "prediction empty.",
         HD95_DEFINITION,

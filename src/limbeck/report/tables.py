@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from limbeck.anatomy import Modality, Region, Subset
-from limbeck.evaluation.statistics import Interval
+from limbeck.evaluation.statistics import LEVEL, RESAMPLES, Interval
 from limbeck.evaluation.summary import COLUMNS, MEAN, Summary
 from limbeck.evaluation.table import DEFINITIONS, NOTES
 from limbeck.report import grid
@@ -89,16 +89,14 @@ def all_metrics(comparison: Comparison) -> Grid:
             found = [line.summaries[metric][column] if metric in line.summaries else None for metric in metrics]
             lines.append((line.title, str(line.subset), column, *map(_averages, found)))
     known = [DEFINITIONS[metric] for metric in metrics if metric in DEFINITIONS]
-    caption = [
-        "A cell gives the mean over cases [95% interval by patient], and below it the median [its interval], by the "
-        f"same bootstrap. The row {MEAN} averages WT, TC and ET case by case.",
-        *comparison.caption,
-        *(sentence for sentence in known if sentence not in comparison.caption),
-    ]
-    columns = (*heads, *(Column(metric) for metric in metrics))
-    return Grid(
-        "Every metric by run, sequences and region", columns, tuple(lines), tuple(caption), frozenset(rules - {0})
+    caption = (
+        f"A cell gives the mean over cases [{LEVEL:.0%} interval by patient] and below it the median [its interval]: "
+        f"percentile bootstrap, {RESAMPLES} resamples. The row {MEAN} averages WT, TC and ET case by case.",
+        *comparison.basis,
+        *(sentence for sentence in known if sentence not in comparison.basis),
     )
+    columns = (*heads, *(Column(metric) for metric in metrics))
+    return Grid("Every metric by run, sequences and region", columns, tuple(lines), caption, frozenset(rules - {0}))
 
 
 def csv_text(comparison: Comparison) -> str:

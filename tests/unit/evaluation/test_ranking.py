@@ -141,6 +141,7 @@ def test_processed_predictions_are_ranked_apart():
         (rows("a", [0.9]), DataError, "hold a to rank"),
         ([*rows("a", [1], metric="msd_mm"), *rows("b", [1], metric="msd_mm")], DataError, "nothing to rank"),
         ([*rows("a", [0.9]), *rows("b", [0.9], subset=T1)], DataError, "all of a, b"),
+        ([*rows("a", [1]), *(replace(row, run="r-b") for row in rows("a", [1]))], DataError, "'r-a-0' and 'r-b'"),
         ([*rows("a", [1]), *(replace(row, data="x") for row in rows("b", [1]))], UsageError, "one cohort"),
     ],
 )

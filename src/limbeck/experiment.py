@@ -43,7 +43,7 @@ class RunSettings:
 
     Attributes:
         fold: the fold whose cases are held out for the test, counted from 0.
-        folds: folds by patient that the cohort is split into (GKD: 3; MTCM-KD: 5).
+        folds: folds by patient that the cohort is split into (GKD: 3; MTCM-KD: 5), or that the split file holds.
         seed: of weights, crops and augmentation.
     """
 
@@ -57,7 +57,8 @@ class RunSettings:
         Raises:
             UsageError: a value is out of its range.
         """
-        require(self.folds >= 2, "folds", self.folds, "at least 2")
+        # One is what a split file may hold; a cohort's own folds are two or more.
+        require(self.folds >= 1, "folds", self.folds, "at least 2, or 1 with a split file")
         require(0 <= self.fold < self.folds, "fold", self.fold, f"0 to {self.folds - 1}, of {self.folds} folds")
         # NumPy and torch take no other seeds.
         require(0 <= self.seed < 2**63, "seed", self.seed, "0 or a whole number above it")

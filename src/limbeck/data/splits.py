@@ -65,10 +65,8 @@ class Split:
             UsageError: the file holds another number of folds than the setting says.
         """
         if count != len(self.folds):
-            raise UsageError(
-                f"split {self.path} holds {len(self.folds)} folds, setting folds is {count}: "
-                f"give --folds {len(self.folds)}"
-            )
+            held = len(self.folds)
+            raise UsageError(f"split {self.path} has {held} in its folds, setting folds is {count}: give --folds {held}")
         return self.folds[number]
 
 

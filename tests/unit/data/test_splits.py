@@ -1,10 +1,11 @@
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from limbeck.data import splits
-from limbeck.data.splits import folds
+from limbeck.data.splits import folds, read_split
 from limbeck.errors import DataError, UsageError
 
 
@@ -62,3 +63,75 @@ def test_bad_requests(tmp_path):
     (tmp_path / "splits.json").write_text("{")
     with pytest.raises(DataError, match="JSON"):
         folds(cohort(tmp_path, 9))
+
+
+def split_file(path: Path, *entries, **more) -> Path:
+    path.write_text(json.dumps({"folds": list(entries), **more}))
+    return path
+
+
+def names(*patients: int) -> list[str]:
+    return [f"p{patient:03}-v{visit}" for patient in patients for visit in range(2)]
+
+
+def test_a_split_is_sorted_and_its_hash_is_of_its_content(tmp_path):
+    parts = {"train": names(0, 1, 2), "validation": names(3), "test": names(4)}
+    turned = {part: names[::-1] for part, names in reversed(parts.items())}
+    one, other = (
+        read_split(split_file(tmp_path / f"{number}.json", entry), cohort(tmp_path, 5))
+        for number, entry in enumerate((parts, turned))
+    )
+    assert one.folds == other.folds and one.hash == other.hash
+    assert one.fold(0, 1) == splits.Fold(*(tuple(parts[part]) for part in ("train", "validation", "test")))
+    moved = {**parts, "train": names(0, 1), "test": names(2, 4)}
+    assert read_split(split_file(tmp_path / "moved.json", moved), cohort(tmp_path, 5)).hash != one.hash
+
+
+def test_a_split_without_validation_gets_an_eighth_of_the_patients_and_always_the_same(tmp_path):
+    path = split_file(tmp_path / "split.json", {"train": names(*range(16)), "test": names(16, 17)})
+    (fold,) = read_split(path, cohort(tmp_path, 18)).folds
+    parts = [{name[:4] for name in part} for part in (fold.train, fold.validation, fold.test)]
+    assert [len(part) for part in parts] == [14, 2, 2] and len(set.union(*parts)) == 18
+    assert sorted((*fold.train, *fold.validation)) == names(*range(16))
+    # Written down, since a table of last year must be found again.
+    assert fold.validation == ("p000-v0", "p000-v1", "p011-v0", "p011-v1")
+
+
+def test_a_split_holds_as_many_folds_as_the_setting_says(tmp_path):
+    split = read_split(split_file(tmp_path / "s.json", {"train": names(0, 1), "test": names(2)}), cohort(tmp_path, 3))
+    with pytest.raises(UsageError, match=r"s\.json has 1 in its folds, setting folds is 5: give --folds 1"):
+        split.fold(0, 5)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"train": names(0, 1), "test": ["p02-v0"]}, r"test: no case 'p02-v0' .*did you mean 'p002-v0'"),
+        ({"train": names(0, 1), "test": ["unlabelled"]}, "case unlabelled has no segmentation"),
+        ({"train": names(0, 1), "test": names(1, 2)}, "case p001-v0 is in train and in test"),
+        ({"train": names(0), "validation": names(1), "test": [*names(2), "p001-v1"]}, "in validation and in test"),
+        (
+            {"train": [*names(0), "p001-v0"], "validation": names(2), "test": ["p001-v1"]},
+            r"patient p001 is in train \(p001-v0\) and in test \(p001-v1\)",
+        ),
+        ({"train": [*names(0), "p000-v0"], "test": names(1)}, "case p000-v0 stands 2 times"),
+        ({"train": names(0), "test": names(1)}, "1 patients to train on and no validation"),
+        ({"train": names(0, 1), "test": []}, "test: expected a list of names"),
+        ({"train": names(0, 1), "test": "p002-v0"}, "test: expected a list of names"),
+        ({"train": names(0, 1)}, "found train; expected train, test"),
+        ({"train": names(0, 1), "test": names(2), "tset": []}, "found train, test, tset"),
+        (["p000-v0"], "found list"),
+    ],
+)
+def test_a_wrong_split_is_told_by_name(tmp_path, entry, said):
+    with pytest.raises(DataError, match=rf"split .*s\.json, fold 0.*{said}"):
+        read_split(split_file(tmp_path / "s.json", entry), cohort(tmp_path, 4))
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"folds": []}', '{"folds": {}}', '{"folds": [{}], "seed": 1}'])
+def test_what_is_no_split_is_told(tmp_path, text):
+    path = tmp_path / "s.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match=r"split .*s\.json"):
+        read_split(path, cohort(tmp_path, 4))

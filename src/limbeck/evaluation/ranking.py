@@ -195,7 +195,8 @@ def _values(rows: Sequence[Row], labels: Mapping[str, str], processing: str) -> 
         collected: dict[Contest, list[float]] = {}
         for row in members:
             collected.setdefault((row.case, subset, row.region, row.metric), []).append(row.value)
-        means = {contest: sum(values) / len(values) for contest, values in collected.items()}
+        # Means over seeds that are equal may differ by rounding, which is no rank apart.
+        means = {contest: round(sum(values) / len(values), 12) for contest, values in collected.items()}
         found.setdefault(label, {}).update(means)
     return found
 

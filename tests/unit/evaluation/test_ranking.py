@@ -74,6 +74,11 @@ def test_seeds_are_averaged_before_ranks():
     assert rank([*seeds, *rows("b", [0.6, 0.6])]).places[0] == ("b", 1.0)
 
 
+def test_equal_means_over_seeds_share_a_rank():
+    thirds = [row for seed, value in enumerate((0.1, 0.2, 0.3)) for row in rows("a", [value], seed=seed)]
+    assert rank([*thirds, *rows("b", [0.2])]).places == (("a", 1.5), ("b", 1.5))
+
+
 def test_labels_stand_for_runs():
     found = rank([*rows("a", [0.9]), *rows("b", [0.5])], {"r-a-0": "mine"})
     assert found.places[0][0] == "mine"

@@ -66,7 +66,9 @@ class Split:
         """
         if count != len(self.folds):
             held = len(self.folds)
-            raise UsageError(f"split {self.path} has {held} in its folds, setting folds is {count}: give --folds {held}")
+            raise UsageError(
+                f"split {self.path} has {held} in its folds, setting folds is {count}: give --folds {held}"
+            )
         return self.folds[number]
 
 

@@ -65,7 +65,9 @@ def _mapped(start: Points, goal: Points, spacing: Spacing, shape: tuple[int, ...
     away = np.ones(shape, dtype=bool)
     away[tuple(goal.T)] = False
     feature = ndimage.distance_transform_edt(away, sampling=spacing, return_distances=False, return_indices=True)
-    found = feature[(slice(None), *start.T)]
-    distance = np.linalg.norm((start - found.T) * np.asarray(spacing, dtype=np.float64), axis=1)
-    index = np.searchsorted(np.ravel_multi_index(tuple(goal.T), shape), np.ravel_multi_index(tuple(found), shape))
-    return Nearest(distance, index)
+    start, goal = np.ascontiguousarray(start.T), np.ascontiguousarray(goal.T)
+    found = feature[:, *start]
+    edges = np.asarray(spacing, dtype=np.float64)[:, None]
+    distance = np.linalg.norm((start - found) * edges, axis=0)
+    which = np.searchsorted(np.ravel_multi_index(tuple(goal), shape), np.ravel_multi_index(tuple(found), shape))
+    return Nearest(distance, which)

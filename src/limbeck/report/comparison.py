@@ -85,6 +85,11 @@ class Line:
         }
 
     @property
+    def empty_text(self) -> str:
+        """How often a region was empty, by region and side."""
+        return _empty_text(self.empty, self.predictions)
+
+    @property
     def cases(self) -> frozenset[str]:
         """The cases that were scored."""
         return frozenset(self.dice[MEAN])
@@ -171,8 +176,8 @@ def _caption(
         _sample(rows, lines, patients, shared),
         statement(shared.protocol),
         CELLS,
-        EMPTY_POLICY + " Counted by prediction and region as both empty / only the reference empty / only the "
-        "prediction empty.",
+        f"{EMPTY_POLICY} Counted by prediction and region as both empty / only the reference empty / only the "
+        f"prediction empty; in all lines together: {_empty_text(*_together(lines))}.",
         HD95_DEFINITION,
         *_warnings(lines),
     ]
@@ -221,6 +226,21 @@ def _warnings(lines: Sequence[Line]) -> list[str]:
             counts = ", ".join(f"{metric} on {len(line.values[metric][MEAN])}" for metric in short)
             found.append(f"{line.title} from {line.subset}: {counts} of {len(line.cases)} cases.")
     return found
+
+
+def _together(lines: Sequence[Line]) -> tuple[dict[Region, dict[str, int]], int]:
+    """Empty regions and predictions of all lines."""
+    empty = {region: {note: sum(line.empty[region][note] for line in lines) for note in NOTES} for region in Region}
+    return empty, sum(line.predictions for line in lines)
+
+
+def _empty_text(empty: Mapping[Region, Mapping[str, int]], predictions: int) -> str:
+    found = [
+        f"{region.name} {'/'.join(str(counts[note]) for note in NOTES)}"
+        for region, counts in empty.items()
+        if any(counts.values())
+    ]
+    return f"{', '.join(found)} of {predictions}" if found else f"none of {predictions}"
 
 
 def statement(protocol: str) -> str:

@@ -38,7 +38,7 @@ _ESTIMATES = ("mean", "mean_low", "mean_high", "median", "median_low", "median_h
 
 def terminal(comparison: Comparison) -> RichTable:
     """The table for `rich`, in 80 columns: Dice, below it its interval, below that HD95."""
-    empty = [f"{line.title}, {_short(line.subset)}: {_empty_text(line)}." for line in comparison.lines]
+    empty = [f"{line.title}, {_short(line.subset)}: {line.empty_text}." for line in comparison.lines]
     caption = "\n".join([*comparison.caption, "Empty regions by line: " + " ".join(empty)])
     table = RichTable(caption=caption, caption_justify="left", show_lines=True)
     for number, heading in enumerate(_HEADINGS[:-1]):
@@ -58,7 +58,7 @@ def main_grid(comparison: Comparison) -> Grid:
     lines = []
     for line in comparison.lines:
         cells = ["\n".join(_parts(line.cells[column])) for column in COLUMNS]
-        lines.append((line.title, str(line.subset), str(len(line.cases)), *cells, _empty_text(line)))
+        lines.append((line.title, str(line.subset), str(len(line.cases)), *cells, line.empty_text))
     return Grid("Dice and HD95 by run and sequences", columns, tuple(lines), comparison.caption)
 
 
@@ -156,12 +156,3 @@ def _bracket(interval: Interval | None) -> str:
 
 def _short(subset: Subset) -> str:
     return "all" if len(subset) == len(Modality) else str(subset)
-
-
-def _empty_text(line: Line) -> str:
-    found = [
-        f"{region.name} {'/'.join(str(counts[note]) for note in NOTES)}"
-        for region, counts in line.empty.items()
-        if any(counts.values())
-    ]
-    return f"{', '.join(found)} of {line.predictions}" if found else f"none of {line.predictions}"

@@ -35,7 +35,8 @@ def measure(row: Row) -> None:
     volume = np.count_nonzero(reference) / 1000
     for name, prediction in _predictions(reference).items():
         seconds = [_seconds(prediction, reference) for _ in range(ROUNDS)]
-        how = f"{size}, 3 regions, {len(METRICS)} metrics, processor time of one core, tumour of {volume:.0f} ml, median of {ROUNDS}"
+        what = f"{size}, 3 regions, {len(METRICS)} metrics, tumour of {volume:.0f} ml"
+        how = f"{what}, processor time of one core, median of {ROUNDS}"
         row(f"metrics of a case, {name}", f"{statistics.median(seconds):.2f} s", how)
 
 

@@ -50,11 +50,12 @@ def finished(folder: Path, cohort: Cohort, subsets: tuple[Subset, ...] = SUBSETS
     parts = {"train": names[:2], "validation": names[2:4], "test": names[4:]}
     record = {part: {name: dict(cohort.case(name).label_ml) for name in names} for part, names in parts.items()}
     name = "dropout" if len(subsets) > 1 else "supervised"
-    method = build(name, find(name).Settings(width=8), Context(subsets))
     origin = {"data": cohort.hash, "fold": 0, "folds": 3, "seed": 0, "split": record_hash(record)}
     spacing, settings = cohort.spacing_mm, {"width": 8}
     made = Card(name, settings, subsets, Target.SOFTMAX_LABELS, spacing, (16, 16, 16), origin=origin)
     for place, step in (("best", 1), ("last", 2)):
+        # Weights of their own, so that it shows which of the two predicts.
+        method = build(name, find(name).Settings(width=8), Context(subsets))
         save(folder / place, method, dataclasses.replace(made, step=step, **card))
     (folder / FOLD).write_text(json.dumps(record))
     (folder / DONE).touch()

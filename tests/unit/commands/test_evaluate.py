@@ -81,12 +81,21 @@ def test_finished_cases_are_not_predicted_again(bench, tmp_path, monkeypatch, ca
     assert not journal.exists()
 
 
-@pytest.mark.parametrize("words", [["--metrics", "dice"], ["--processed"], ["--protocol", "mtcmkd-as-published"]])
-def test_what_an_evaluation_by_other_settings_left_is_refused(bench, tmp_path, monkeypatch, capsys, words) -> None:
-    journal = left(bench, tmp_path, monkeypatch, "--metrics", "hd95_mm")
+@pytest.mark.parametrize(
+    ("words", "differs"),
+    [
+        (["--metrics", "hd95_mm"], "metrics"),
+        (["--metrics", "dice", "--processed"], "processed"),
+        (["--metrics", "dice", "--protocol", "pkdr-as-published"], "protocol"),
+    ],
+)
+def test_what_an_evaluation_by_other_settings_left_is_refused(
+    bench, tmp_path, monkeypatch, capsys, words, differs
+) -> None:
+    journal = left(bench, tmp_path, monkeypatch, "--metrics", "dice")
     before = {path: path.stat().st_mtime_ns for path in journal.rglob("*")}
     assert evaluate(bench, tmp_path / "results.csv", *words, runs=slice(1, 2)) == 2
-    assert "an unfinished evaluation with another" in capsys.readouterr().err
+    assert f"an unfinished evaluation with another {differs}:" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in journal.rglob("*")} == before
     assert not (tmp_path / "results.csv").exists()
     assert evaluate(bench, tmp_path / "results.csv", *words, "--overwrite", runs=slice(1, 2)) == 0

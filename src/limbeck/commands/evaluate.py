@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from limbeck.anatomy import Subset
 from limbeck.commands.arguments import check_file, check_folder
 from limbeck.commands.bar import bar
-from limbeck.errors import UsageError
+from limbeck.errors import LimbeckError, UsageError
 
 if TYPE_CHECKING:
     from limbeck.evaluation.table import Row
@@ -76,7 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     rows = list(measured.values())
     write(arguments.out, rows)
     shutil.rmtree(journal, ignore_errors=True)
-    Console().print(terminal(compare(rows)))
+    try:
+        Console().print(terminal(compare(rows)))
+    except LimbeckError as error:
+        # What was measured is written; a table of these rows would need labels, or Dice.
+        print(f"limbeck: note: no table to show: {error}", file=sys.stderr)
     print(f"{len(rows)} rows in {arguments.out}")
     return 0
 

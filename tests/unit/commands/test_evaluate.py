@@ -126,6 +126,12 @@ def test_a_table_of_other_rules_or_data_is_not_gone_on_with(bench, tmp_path, cap
     assert evaluate(bench, out, "--resume", "--overwrite") == 2
 
 
+def test_rows_that_make_no_table_are_written_all_the_same(bench, tmp_path, capsys) -> None:
+    assert evaluate(bench, tmp_path / "results.csv", "--metrics", "hd95_mm", runs=slice(1, 2)) == 0
+    assert "note: no table to show: the results hold no Dice" in capsys.readouterr().err
+    assert {row.metric for row in read(tmp_path / "results.csv")} == {"hd95_mm"}
+
+
 def test_masks_lie_over_their_scans_by_run_case_and_subset(bench, tmp_path) -> None:
     masks, out = tmp_path / "masks", tmp_path / "results.csv"
     words = ["--masks", str(masks), "--subsets", "flair,t1ce+t2"]

@@ -56,7 +56,8 @@ def verified(folder: Path) -> Run:
         digest = _digest(origin)
         best = int(json.loads((folder / DONE).read_text(encoding="utf-8"))["best_step"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ModelError(f"{folder} is damaged ({type(error).__name__}: {error}): {advice}") from error
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{folder} is damaged ({reason}): {advice}") from error
     trained = str(card.origin.get("experiment", ""))
     if digest != trained or not folder.name.endswith(f"-{digest[:8]}"):
         raise ModelError(

@@ -63,15 +63,15 @@ def _make(bench: Bench, survey: Survey, arguments: argparse.Namespace, workers: 
     from limbeck.benchmark.survey import TABLE  # noqa: PLC0415
     from limbeck.scoring import held_out  # noqa: PLC0415
 
-    bench.record()
     cells = bench.plan.cells
     runs = {name: survey.trained[name].folder.name for name in survey.scored}
     failures: Mapping[str, str] = {}
     missing = len(cells) - len(runs)
+    # Folds are drawn here, once, and not by every process at the same time.
+    for count in {cell.parts["run"].folds for cell in cells.values()}:
+        held_out(bench.cohort, 0, count)
+    bench.record()
     if missing:
-        # Folds are drawn here, once, and not by every process at the same time.
-        for count in {cell.parts["run"].folds for cell in cells.values()}:
-            held_out(bench.cohort, 0, count)
         done = iter(range(1, missing + 1))
         title = f"Cells ({len(runs)} were there)" if runs else "Cells"
         engine = _engine(arguments, workers, threads)

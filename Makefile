@@ -15,7 +15,7 @@ ifneq ($(wildcard ../shared/data/real),)
 export LIMBECK_REAL_DATA ?= $(CURDIR)/../shared/data/real
 endif
 
-.PHONY: demo test lint bench methods docs real clean
+.PHONY: demo test test-browser lint bench methods docs real clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime
@@ -24,6 +24,14 @@ demo: $(VENV)/.runtime
 # One torch thread to a worker: two workers on two cores, and results that do not depend on the machine's cores.
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+# The report in a real browser. Debian's Chromium is installed if there is none and this may do so.
+test-browser: $(VENV)/.dev
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	    && apt-get install -qq -y --no-install-recommends chromium; } || { \
+	  echo "make test-browser: found no Chromium and may not install one: install it, then run this again" >&2; exit 1; }
+	LIMBECK_BROWSER=required OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

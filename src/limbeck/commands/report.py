@@ -3,28 +3,86 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from limbeck.commands.arguments import check_file
+from limbeck.commands.bar import bar
+from limbeck.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from limbeck.data.cohort import Cohort
+    from limbeck.evaluation.table import Row
+    from limbeck.report.viewer import Scene
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="CSV files of limbeck evaluate")
+    parser.add_argument("--runs", type=Path, help="folder of the runs: adds training curves and settings")
+    parser.add_argument("--data", type=Path, metavar="COHORT", help="the cohort: adds a viewer of chosen cases")
+    parser.add_argument("--masks", type=Path, help="folder that limbeck evaluate --masks wrote: predictions to look at")
+    parser.add_argument(
+        "--cases",
+        default="3",
+        metavar="N|NAMES",
+        help="cases to look at: so many from hard to easy, or A,B (default: 3)",
+    )
+    parser.add_argument("--title", default="Limbeck results", help="heading of the page")
     parser.add_argument("-o", "--out", type=Path, required=True, help="HTML file to write")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
-    from limbeck.evaluation.table import read  # noqa: PLC0415
-    from limbeck.report import figures, page  # noqa: PLC0415 - matplotlib
-    from limbeck.report.tables import compare  # noqa: PLC0415
-
     check_file(arguments.out, (".html",))
+    if arguments.masks and not arguments.data:
+        raise UsageError("--masks shows predictions over scans: give --data COHORT too")
+    for option in ("runs", "masks"):
+        folder = getattr(arguments, option)
+        if folder is not None and not folder.is_dir():
+            raise DataError(f"{folder}: no such folder: expected what --{option} names")
+
+    from limbeck.evaluation.table import read  # noqa: PLC0415
+    from limbeck.report.provenance import read_runs  # noqa: PLC0415
+    from limbeck.report.results import write_results  # noqa: PLC0415 - matplotlib
+
     rows = [row for path in arguments.results for row in read(path)]
-    comparison = compare(rows)
-    boxes = figures.dice_by_region(arguments.out.with_name(f"{arguments.out.stem}-dice.png"), comparison)
-    section = page.Section("Results", comparison=comparison, pictures=[page.Picture(boxes, "Dice by region and run")])
-    page.write(arguments.out, "Limbeck results", [section], settings={"runs": len({row.run for row in rows})})
+    records = read_runs(arguments.runs, rows) if arguments.runs else []
+    cohort = _cohort(arguments.data) if arguments.data else None
+    scenes = _scenes(rows, cohort, arguments) if cohort else []
+    write_results(
+        arguments.out,
+        rows,
+        title=arguments.title,
+        records=records,
+        scenes=scenes,
+        patients={case.id: case.patient for case in cohort.cases} if cohort else None,
+        commands=[_command(arguments)],
+    )
     print(arguments.out)
     return 0
+
+
+def _cohort(folder: Path) -> Cohort:
+    from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
+
+    return Cohort.open(folder)
+
+
+def _scenes(rows: list[Row], cohort: Cohort, arguments: argparse.Namespace) -> list[Scene]:
+    from limbeck.report.scenes import gather  # noqa: PLC0415
+
+    with bar("Cases to look at", 1) as advance:
+        return gather(rows, cohort, arguments.masks, arguments.cases, advance)
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command that makes the page again, without the way to this machine's folders."""
+    parts = ["limbeck", "report", *(path.name for path in arguments.results)]
+    for option in ("runs", "data", "masks"):
+        if getattr(arguments, option):
+            parts += [f"--{option}", getattr(arguments, option).name]
+    if arguments.data:
+        parts += ["--cases", arguments.cases]
+    return shlex.join([*parts, "-o", arguments.out.name])

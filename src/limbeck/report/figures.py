@@ -158,6 +158,47 @@ def training_curves(path: Path, logs: Mapping[str, Path]) -> Path:
     return _save(figure, path)
 
 
+def learning_curves(path: Path, logs: Sequence[Path], *, colour: str = RUN_COLOURS[0]) -> Path:
+    """Draw all runs of one method: the validation Dice of each, and below it every term's median over the runs.
+
+    Args:
+        path: the PNG to write.
+        logs: the runs' `log.csv`.
+        colour: of the validation Dice.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: a log cannot be read or holds nothing.
+    """
+    curves = [_read_log(log) for log in logs]
+    figure = Figure(figsize=(4.2, 4.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for curve in curves:
+        steps, values = zip(*curve.get("validation_dice", [(0, np.nan)]), strict=True)
+        above.plot(
+            steps, values, color=colour, alpha=max(0.25, 1 / len(curves)), linewidth=1.4, marker="o", markersize=3
+        )
+    above.set_ylim(0, 1)
+    above.set_title("validation Dice, each run", loc="left", fontsize=11, color=_INK)
+    terms = list(dict.fromkeys(name for curve in curves for name in curve if name not in _NOT_A_TERM))
+    for own, term in zip(_run_colours(len(terms)), terms, strict=True):
+        by_step: dict[int, list[float]] = {}
+        for curve in curves:
+            for step, value in curve.get(term, []):
+                by_step.setdefault(step, []).append(value)
+        steps = tuple(sorted(by_step))
+        below.plot(steps, [np.median(by_step[step]) for step in steps], color=own, linewidth=1.6, label=term)
+    below.set_title("terms as weighted, median of the runs", loc="left", fontsize=11, color=_INK)
+    below.set_xlabel("step", color=_INK)
+    below.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    below.legend(frameon=False, fontsize=9, labelcolor=_INK, ncols=2 if len(terms) > 3 else 1)
+    for panel in (above, below):
+        _plain(panel)
+    return _save(figure, path)
+
+
 def dice_by_region(path: Path, comparison: Comparison) -> Path:
     """Draw every case's Dice as a dot, with the quartiles as a box, by region and run.
 

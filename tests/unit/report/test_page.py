@@ -1,6 +1,7 @@
 """The report page: one file, nothing fetched, nothing executed, everything escaped."""
 
 import base64
+import hashlib
 from html.parser import HTMLParser
 
 import pytest
@@ -75,7 +76,8 @@ def test_nothing_is_fetched(page):
     for tag, attributes in page.tags:
         assert tag not in {"link", "script", "iframe", "object", "embed", "base"}
         for name in ("src", "href", "srcset", "action"):
-            assert attributes.get(name, "data:image/png;").startswith("data:image/png;")
+            # A link may lead to a place in the page.
+            assert attributes.get(name, "#").startswith(("data:image/png;", "#"))
         assert not [name for name in attributes if name.startswith("on")]
     policy = [attributes for _, attributes in page.tags if attributes.get("http-equiv") == "Content-Security-Policy"]
     assert policy[0]["content"].startswith("default-src 'none'")
@@ -89,6 +91,38 @@ def test_the_picture_is_inside_and_described(page):
 
 def test_it_fits_narrow_screens(page):
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
+
+
+def test_the_page_is_light_whatever_the_reader_prefers(tmp_path):
+    text = write(tmp_path / "report.html", "Light", []).read_text(encoding="utf-8")
+    assert "color-scheme: light;" in text
+    assert "prefers-color-scheme" not in text
+
+
+def test_only_the_scripts_that_were_given_may_run(tmp_path):
+    script = "document.title = 'ran'; // é"
+    path = write(tmp_path / "report.html", "Script", [], scripts=[script])
+    page = Page(path.read_text(encoding="utf-8"))
+    (policy,) = [attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'")
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
+    assert script in page.text
+
+
+@pytest.mark.parametrize("script", ["'</SCRIPT>'", "'<!-- <script>'"])
+def test_a_script_that_would_leave_its_element_is_refused(tmp_path, script):
+    with pytest.raises(ValueError, match="script"):
+        write(tmp_path / "report.html", "Script", [], scripts=[script])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_long_pages_begin_with_their_contents(tmp_path):
+    sections = [Section(title + HOSTILE) for title in "abc"]
+    page = Page(write(tmp_path / "report.html", "Long", sections).read_text(encoding="utf-8"))
+    targets = [attributes["href"].removeprefix("#") for tag, attributes in page.tags if tag == "a"]
+    assert len(targets) == 3
+    assert targets == [attributes["id"] for tag, attributes in page.tags if tag == "section"]
 
 
 def test_a_page_without_anything_optional(tmp_path):

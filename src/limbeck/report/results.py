@@ -1,0 +1,250 @@
+"""The page of results: from rows, and from run folders and scans where they are at hand, to one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+
+from limbeck.errors import DataError
+from limbeck.evaluation.comparable import Origin, split
+from limbeck.evaluation.ranking import rank
+from limbeck.evaluation.summary import MEAN
+from limbeck.evaluation.table import RAW, Row
+from limbeck.report import failures, figures, heatmap, page, provenance, ranking_table, viewer
+from limbeck.report.comparison import Comparison, compare
+from limbeck.report.grid import html_table as html_of
+from limbeck.report.page import Picture, Section
+from limbeck.report.provenance import RunRecord
+from limbeck.report.scores import LOWER_BOUND, Series, bounds, collect, series_label, subsets_of
+from limbeck.report.strips import paired_strips
+from limbeck.report.tables import html_table
+from limbeck.report.versus import Versus, versus
+from limbeck.report.versus import grid as versus_grid
+from limbeck.report.viewer import Scene
+
+# A figure of boxes for more lines than this says nothing, and a table of more stands behind a fold.
+_FEW = 8
+_WORST, _HARDEST = 15, 8
+_DECIDED = 0.05
+
+
+def write_results(
+    path: Path,
+    rows: Sequence[Row],
+    *,
+    title: str = "Limbeck results",
+    records: Sequence[RunRecord] = (),
+    scenes: Sequence[Scene] = (),
+    patients: Mapping[str, str] | None = None,
+    commands: Sequence[str] = (),
+) -> Path:
+    """Write the page.
+
+    Rows of several protocols or cohorts stand in chapters of their own, and are never compared.
+
+    Args:
+        path: the HTML file to write.
+        rows: what was measured.
+        title: the page's heading.
+        records: the runs' own records, for settings and training curves.
+        scenes: cases for the viewer.
+        patients: case -> patient; without it each case is a patient of its own.
+        commands: what makes the page again.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: a case lacks a region, or a log or a mask is damaged.
+        UsageError: two runs stand for one line.
+    """
+    chapters = split(rows)
+    with TemporaryDirectory(prefix="limbeck-report-") as folder:
+        sections = [Section("At a glance", fragments=[provenance.listing(provenance.facts(rows))])]
+        for number, (origin, own) in enumerate(chapters.items()):
+            name = f", {_chapter(origin, list(chapters))}" if len(chapters) > 1 else ""
+            sections += _chapter_sections(own, patients, Path(folder) / str(number), name, number)
+        if scenes:
+            sections.append(_viewer(scenes))
+        shown = {(scene.case, mask.run, mask.subset) for scene in scenes for mask in scene.masks}
+        for origin, own in chapters.items():
+            name = f", {_chapter(origin, list(chapters))}" if len(chapters) > 1 else ""
+            sections.append(_failures(own, shown, name))
+        if records:
+            sections += _runs(records, Path(folder))
+        return page.write(
+            path,
+            title,
+            sections,
+            introduction=[_introduction(rows, len(chapters))],
+            commands=commands,
+            scripts=viewer.scripts() if scenes else (),
+        )
+
+
+def _introduction(rows: Sequence[Row], chapters: int) -> str:
+    methods, cases = sorted({row.method for row in rows}), len({row.case for row in rows})
+    subsets = len({row.subset for row in rows})
+    told = (
+        f"{', '.join(methods[:-1]) + ' and ' if methods[1:] else ''}{methods[-1]} on {cases} held-out "
+        f"{'cases' if cases > 1 else 'case'}, from {subsets} {'subsets' if subsets > 1 else 'subset'} of the four "
+        "sequences."
+    )
+    return told + (
+        " The results come from several protocols or cohorts, which stand in chapters of their own."
+        if chapters > 1
+        else ""
+    )
+
+
+def _chapter(origin: Origin, others: Sequence[Origin]) -> str:
+    """What tells a chapter from the others."""
+    if len({other.data for other in others}) == 1:
+        return origin.protocol
+    return f"{origin.protocol}, {origin.cohort}"
+
+
+def _chapter_sections(
+    rows: Sequence[Row], patients: Mapping[str, str] | None, folder: Path, name: str, number: int
+) -> list[Section]:
+    comparison = compare(rows, patients=patients)
+    series = collect(comparison)
+    found = versus(comparison)
+    sections = [
+        Section(
+            f"Dice by sequences and method{name}",
+            [
+                "Filled dots are the sequences that a prediction saw; a cell is the mean Dice over cases.",
+                *_highest(series),
+            ],
+            fragments=[heatmap.dice_map(series, f"dice-{number}")],
+        )
+    ]
+    baselines = bounds(series)
+    gains = [_gain(series, bound, found, name, number) for bound in baselines]
+    sections += [section for section in gains if section is not None]
+    lowest = next((bound for bound in baselines if bound.method == LOWER_BOUND), None)
+    if lowest is not None and (strips := paired_strips(series, lowest)):
+        sections.append(_strips(strips, lowest, found, name))
+    sections += _ranking(rows, comparison, name)
+    sections.append(_table(comparison, folder, name))
+    return sections
+
+
+def _highest(series: Sequence[Series]) -> list[str]:
+    """Which series has the highest mean over the subsets that all have, if there are several of both."""
+    shared = [subset for subset in subsets_of(series) if all(one.dice.get(subset) for one in series)]
+    if len(series) < 2 or len(shared) < 2:
+        return []
+    means = {one.label: fmean(one.mean(subset, MEAN) or 0.0 for subset in shared) for one in series}
+    best = max(means, key=lambda label: means[label])
+    others = ", ".join(f"{label} {mean:.3f}" for label, mean in means.items() if label != best)
+    return [f"Over the {len(shared)} subsets that all have, {best} has the highest mean, {means[best]:.3f} ({others})."]
+
+
+def _gain(series: Sequence[Series], bound: Series, found: Versus, name: str, number: int) -> Section | None:
+    decided = {
+        (series_label(each.line), each.subset)
+        for each in found.differences
+        if each.rival.label == bound.name and each.p_holm < _DECIDED
+    }
+    fragment = heatmap.gain_map(series, bound, f"gain-{bound.method}-{number}", decided)
+    if not fragment:
+        return None
+    called = "the lower bound, " if bound.method == LOWER_BOUND else ""
+    tests = len(found.differences)
+    return Section(
+        f"Gain over {bound.label}{name}",
+        [
+            f"Mean Dice minus that of {called}{bound.label} from the same sequences, over the cases that both were "
+            "scored on. Purple is a gain, orange a loss."
+        ],
+        fragments=[fragment],
+        notes=[
+            f"* p < {_DECIDED} for the mean of the regions: Wilcoxon's signed-rank test by patient, with Holm's "
+            f"correction over all {tests} tests of the page's table of paired differences."
+        ],
+    )
+
+
+def _strips(strips: str, lowest: Series, found: Versus, name: str) -> Section:
+    table = html_of(versus_grid(found))
+    return Section(
+        f"Paired differences from {lowest.label}{name}",
+        [
+            f"A dot is a case: its mean Dice minus that of {lowest.label} from the same sequences. The black line is "
+            "the median; beside it, in how many cases the method was better."
+        ],
+        fragments=[
+            strips,
+            f"<details><summary>The {len(found.differences)} tests, with intervals</summary>{table}</details>",
+        ],
+    )
+
+
+def _ranking(rows: Sequence[Row], comparison: Comparison, name: str) -> list[Section]:
+    if len({row.method for row in rows}) < 2:
+        return []
+    try:
+        ranking = rank(rows, patients=comparison.patients)
+    except DataError as error:
+        return [Section(f"Ranking{name}", [f"No ranking: {error}."])]
+    tables = [html_of(ranking_table.places(ranking, comparison)), html_of(ranking_table.pairs(ranking, comparison))]
+    folded = f"<details><summary>Every two methods</summary>{tables[1]}</details>"
+    return [Section(f"Ranking{name}", fragments=[tables[0], folded])]
+
+
+def _table(comparison: Comparison, folder: Path, name: str) -> Section:
+    if len(comparison.lines) > _FEW:
+        table = (
+            f"<details><summary>The table of {len(comparison.lines)} lines</summary>{html_table(comparison)}</details>"
+        )
+        return Section(f"Every line, with intervals{name}", fragments=[table])
+    boxes = figures.dice_by_region(folder / "dice.png", comparison)
+    return Section(f"Results{name}", comparison=comparison, pictures=[Picture(boxes, "Dice by region and run")])
+
+
+def _viewer(scenes: Sequence[Scene]) -> Section:
+    masks = any(scene.masks for scene in scenes)
+    return Section(
+        "Look at cases",
+        [
+            "Drag in a pane, or use the slider, to go through the scan; both panes move together. "
+            + ("Each pane shows the mask that is chosen above it. " if masks else "")
+            + "The view is the radiologist's: the patient's right is on the left."
+        ],
+        fragments=[viewer.embed(scenes), viewer.licences()],
+    )
+
+
+def _failures(rows: Sequence[Row], shown: set[tuple[str, str, str]], name: str) -> Section:
+    ranked = failures.predictions(rows)
+    linked = any((one.case, one.run, str(one.subset)) in shown for one in ranked[:_WORST])
+    return Section(
+        f"Failures, worst first{name}",
+        fragments=[
+            "<h3>Cases by their mean over all methods and sequences</h3>",
+            failures.hardest_table(collect(compare(row for row in rows if row.processing == RAW)), _HARDEST),
+            "<h3>Single predictions, by the mean Dice of their regions</h3>",
+            failures.worst_table(ranked, _WORST, shown),
+        ],
+        notes=["A case that is a link can be looked at in the viewer above."] if linked else [],
+    )
+
+
+def _runs(records: Sequence[RunRecord], folder: Path) -> list[Section]:
+    sections: list[Section] = []
+    pictures: list[Picture] = []
+    methods = dict.fromkeys(record.method for record in records)
+    for method in methods:
+        logs = [record.log for record in records if record.method == method and record.log is not None]
+        if logs:
+            drawn = figures.learning_curves(folder / f"{len(pictures)}.png", logs)
+            runs = f"{len(logs)} runs" if len(logs) > 1 else "one run"
+            pictures.append(Picture(drawn, f"{method}: {runs}"))
+    if pictures:
+        sections.append(Section("Training", pictures=pictures))
+    sections.append(Section("Settings of the runs", fragments=provenance.settings_blocks(records)))
+    return sections

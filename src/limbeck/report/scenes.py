@@ -1,0 +1,113 @@
+"""Cases for the viewer: which to show, and where their scans, references and predictions come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from limbeck.anatomy import Modality, Subset
+from limbeck.data.volume import Source, read_labels, read_volume
+from limbeck.errors import DataError, UsageError, nearest
+from limbeck.evaluation.table import RAW, Row
+from limbeck.report.scores import rank
+from limbeck.report.viewer import Mask, Scene
+
+if TYPE_CHECKING:
+    # The cohort's module imports torch, which a report without a viewer does without.
+    from limbeck.data.cohort import Cohort, CohortCase
+
+# The codes in mask files are the package's own.
+_CANONICAL = "brats2024"
+
+
+def gather(
+    rows: Sequence[Row],
+    cohort: Cohort,
+    masks: Path | None,
+    wanted: str = "3",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Scene]:
+    """Scenes of chosen cases.
+
+    Args:
+        rows: the results; they name the runs whose masks are looked for.
+        cohort: where the scans are listed.
+        masks: a folder with `<run>/<case>_<subset>.nii.gz`, or None for scans and references alone.
+        wanted: how many cases, from the hardest to the easiest, or names with commas.
+        progress: told how many of the cases are read, and how many there are.
+
+    Raises:
+        DataError: the results were measured on other data, a file is missing or damaged, or there is no mask at all.
+        UsageError: a case is not in the results, or the number is no number of cases.
+    """
+    hashes = {row.data for row in rows if row.data}
+    if hashes and hashes != {cohort.hash}:
+        found = ", ".join(sorted(text[:12] for text in hashes))
+        raise DataError(f"the results were measured on cohort {found}; {cohort.path} is {cohort.hash[:12]}")
+    chosen = choose(rows, wanted)
+    scenes = []
+    for done, name in enumerate(chosen, 1):
+        scenes.append(_scene(cohort.case(name), rows, masks))
+        progress(done, len(chosen))
+    if masks is not None and not any(scene.masks for scene in scenes):
+        raise DataError(
+            f"{masks} holds no mask of {', '.join(chosen[:3])}: expected RUN/CASE_SUBSET.nii.gz, as limbeck evaluate "
+            "--masks writes them"
+        )
+    return scenes
+
+
+def choose(rows: Sequence[Row], wanted: str) -> list[str]:
+    """The cases to show: by name, or so many from the lowest to the highest mean Dice.
+
+    Raises:
+        UsageError: a case is not in the results, or the number is no number of cases.
+    """
+    dice: dict[str, list[float]] = {}
+    for row in rows:
+        if row.metric == "dice" and row.processing == RAW:
+            dice.setdefault(row.case, []).append(row.value)
+    ranked = sorted(dice, key=lambda case: (fmean(dice[case]), case))
+    if wanted in dice or not wanted.strip().lstrip("+-").isdigit():
+        names = list(dict.fromkeys(name.strip() for name in wanted.split(",")))
+        if unknown := [name for name in names if name not in dice]:
+            raise UsageError(f"case {unknown[0]!r} is not in the results{nearest(unknown[0], dice)}")
+        return names
+    count = min(int(wanted), len(ranked))
+    if count < 1:
+        raise UsageError(f"--cases {wanted}: expected at least 1, or names of cases")
+    if count == 1:
+        return [ranked[len(ranked) // 2]]
+    return [ranked[round(place * (len(ranked) - 1) / (count - 1))] for place in range(count)]
+
+
+def _scene(case: CohortCase, rows: Sequence[Row], masks: Path | None) -> Scene:
+    reference, grid = case.reference()
+    images = {modality.role: read_volume(case.source(modality))[0] for modality in Modality if case.present[modality]}
+    found = [] if masks is None else _masks(case.id, rows, masks)
+    return Scene(case.id, grid.affine, images, reference, found)
+
+
+def _masks(case: str, rows: Sequence[Row], folder: Path) -> list[Mask]:
+    """The predictions of a case whose files are there; methods of several runs are told apart by the run's seed."""
+    dice: dict[tuple[str, str], dict[str, float]] = {}
+    about: dict[str, Row] = {}
+    for row in rows:
+        if row.case == case and row.metric == "dice" and row.processing == RAW:
+            dice.setdefault((row.run, str(row.subset)), {})[row.region.name] = row.value
+            about[row.run] = row
+    seeds: dict[str, set[int]] = {}
+    for row in about.values():
+        seeds.setdefault(row.method, set()).add(row.seed)
+    found = []
+    for (run, subset), values in dice.items():
+        # Names from a table are names, not ways out of the folder.
+        path = folder / Path(run).name / f"{Path(case).name}_{subset}.nii.gz"
+        if path.is_file():
+            row = about[run]
+            label = row.method if len(seeds[row.method]) == 1 else f"{row.method}, seed {row.seed}"
+            found.append(Mask(run, label, subset, read_labels(Source(path), _CANONICAL)[0], values))
+    places = {subset: place for place, subset in enumerate(map(str, Subset.every()))}
+    return sorted(found, key=lambda mask: (rank(about[mask.run].method), mask.label, places[mask.subset]))

@@ -1,0 +1,82 @@
+"""Paired differences from a baseline: a dot for every case, so that a mean cannot hide who gained and who lost."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from statistics import median
+
+from limbeck.evaluation.summary import MEAN
+from limbeck.report.heatmap import dots, dots_head
+from limbeck.report.scores import Series, differences, subsets_of
+
+_WIDTH, _HEIGHT = 200, 26
+_LOST, _GAINED = "#b35806", "#542788"
+
+
+def paired_strips(series: Sequence[Series], bound: Series) -> str:
+    """A table of strips, subsets down and series across; nothing if no series shares a case with the bound.
+
+    Args:
+        series: from `scores.collect`; the bound itself is left out.
+        bound: what is subtracted, case by case.
+    """
+    others = [
+        one
+        for one in series
+        if one is not bound and any(differences(one, bound, subset, MEAN) for subset in bound.dice)
+    ]
+    if not others:
+        return ""
+    subsets = [subset for subset in subsets_of(others) if bound.dice.get(subset)]
+    found = {(one.label, subset): differences(one, bound, subset, MEAN) for one in others for subset in subsets}
+    reach = max((abs(value) for values in found.values() for value in values), default=0.0) or 1.0
+    heads = "".join(f'<th scope="col">{html.escape(one.label)}</th>' for one in others)
+    lines = []
+    for subset in subsets:
+        cells = "".join(_cell(found[one.label, subset], reach) for one in others)
+        lines.append(f'<tr><th scope="row">{dots(subset)}</th>{cells}</tr>')
+    scale = f"<td>{_scale(reach)}</td>" * len(others)
+    return (
+        '<figure class="strips"><div class="scroll" tabindex="0"><table>'
+        f'<thead><tr><th scope="col">{dots_head()}</th>{heads}</tr></thead>'
+        f'<tbody>{"".join(lines)}<tr class="scale"><th></th>{scale}</tr></tbody></table></div></figure>'
+    )
+
+
+def _cell(values: Sequence[float], reach: float) -> str:
+    if not values:
+        return '<td class="none">–</td>'
+    marks = "".join(
+        f'<circle cx="{_place(value, reach):.1f}" cy="{_HEIGHT / 2 + _jitter(number):.1f}" r="2.6" '
+        f'fill="{_GAINED if value > 0 else _LOST}"/>'
+        for number, value in enumerate(values)
+    )
+    middle = median(values)
+    better = sum(value > 0 for value in values)
+    told = f"median {middle:+.3f}; better in {better} of {len(values)} cases"
+    return (
+        f'<td><div><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{told}"><title>{told}</title>'
+        f'<line x1="{_WIDTH / 2}" y1="0" x2="{_WIDTH / 2}" y2="{_HEIGHT}" class="zero"/><g class="cases">{marks}</g>'
+        f'<line x1="{_place(middle, reach):.1f}" y1="2" x2="{_place(middle, reach):.1f}" y2="{_HEIGHT - 2}" '
+        f'class="median"/></svg><small>{_signed(middle)} · {better}/{len(values)}</small></div></td>'
+    )
+
+
+def _signed(value: float) -> str:
+    """With a minus as long as the plus, and no sign on a zero."""
+    return f"{value:+.3f}".replace("-", "−") if abs(value) >= 0.0005 else "0.000"
+
+
+def _place(value: float, reach: float) -> float:
+    return _WIDTH / 2 + value / reach * (_WIDTH / 2 - 5)
+
+
+def _jitter(number: int) -> float:
+    """A spread that does not repeat soon and is the same each time: steps of the golden ratio."""
+    return ((number * 0.618034) % 1.0 - 0.5) * (_HEIGHT - 10)
+
+
+def _scale(reach: float) -> str:
+    ends = f"<span>−{reach:.2f}</span><span>0</span><span>+{reach:.2f}</span>"
+    return f'<div><div class="ends">{ends}</div><small></small></div>'

@@ -25,6 +25,10 @@ from limbeck.evaluation.table import RAW, Row
 
 PERMUTATIONS = 10_000
 
+# The part of the best measured method's contests that a method must have been in. One that serves a few subsets alone
+# would otherwise bring the ranking of all others down to these.
+COVERAGE = 0.5
+
 # Metric -> whether more of it is better.
 RANKED = MappingProxyType({"dice": True, "hd95_mm": False})
 
@@ -67,6 +71,7 @@ class Ranking:
         permutations: how many were drawn.
         origin: protocol and cohort.
         processing: of the predictions: `raw`, or a step's name.
+        unranked: methods that were measured on too few contests; see `COVERAGE`.
     """
 
     places: tuple[tuple[str, float], ...]
@@ -80,6 +85,7 @@ class Ranking:
     permutations: int
     origin: Origin
     processing: str
+    unranked: tuple[str, ...]
 
 
 def rank(
@@ -92,7 +98,7 @@ def rank(
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Ranking:
-    """Rank the methods of a table of results.
+    """Rank the methods of a table of results, on what all that are ranked were measured on.
 
     Args:
         rows: of one protocol and cohort.
@@ -110,20 +116,11 @@ def rank(
     """
     rows = list(rows)
     shared = origin(rows)
-    found = _values([row for row in rows if row.metric in metrics], labels or {}, processing)
+    every = _values([row for row in rows if row.metric in metrics], labels or {}, processing)
+    most = max(map(len, every.values()), default=0)
+    found = {name: values for name, values in every.items() if len(values) >= COVERAGE * most}
     names = tuple(found)
-    if len(names) < 2:
-        raise DataError(
-            f"the {processing} results hold {' and '.join(names) or 'nothing'} to rank by {', '.join(metrics)}; "
-            "expected at least two methods"
-        )
-    met = set.intersection(*(set(values) for values in found.values()))
-    everything = set.union(*(set(values) for values in found.values()))
-    if not met:
-        raise DataError(
-            f"no case, subset and metric has results of all of {', '.join(names)}; expected some to rank on"
-        )
-    contests = sorted(met, key=lambda contest: (contest[0], str(contest[1]), contest[2], contest[3]))
+    contests, left_out = _meetings(found, f"{processing} results, ranked by {', '.join(metrics)}")
     table = np.array([[found[name][contest] for name in names] for contest in contests])
     sign = np.array([-1.0 if metrics[contest[3]] else 1.0 for contest in contests])
     ranks = ranks_of(table * sign[:, None])
@@ -139,11 +136,12 @@ def rank(
         patients=len(by_patient),
         contests=len(contests),
         subsets=tuple(subset for subset in Subset.every() if any(contest[1] == subset for contest in contests)),
-        left_out=len(everything) - len(met),
+        left_out=left_out,
         metrics=tuple(metric for metric in metrics if any(contest[3] == metric for contest in contests)),
         permutations=permutations,
         origin=shared,
         processing=processing,
+        unranked=tuple(name for name in every if name not in found),
     )
 
 
@@ -199,6 +197,22 @@ def _values(rows: Sequence[Row], labels: Mapping[str, str], processing: str) -> 
         means = {contest: round(sum(values) / len(values), 12) for contest, values in collected.items()}
         found.setdefault(label, {}).update(means)
     return found
+
+
+def _meetings(found: Mapping[str, Mapping[Contest, float]], what: str) -> tuple[list[Contest], int]:
+    """Where all methods meet, in order, and how many contests lack one of them.
+
+    Raises:
+        DataError: there are fewer than two methods, or they never meet.
+    """
+    names = ", ".join(found)
+    if len(found) < 2:
+        raise DataError(f"{what}, hold {names or 'no method'}; expected at least two methods")
+    met = set.intersection(*(set(values) for values in found.values()))
+    if not met:
+        raise DataError(f"no case, subset and metric has results of all of {names}; expected some to rank on")
+    ordered = sorted(met, key=lambda contest: (contest[0], str(contest[1]), contest[2], contest[3]))
+    return ordered, len(set.union(*(set(values) for values in found.values()))) - len(met)
 
 
 def _averaged(table: NDArray[np.float64], keys: Sequence[str]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.evaluation.ranking import Ranking
+from limbeck.evaluation.ranking import COVERAGE, Ranking
 from limbeck.evaluation.table import RAW
 from limbeck.report.comparison import Comparison
 from limbeck.report.grid import Column, Grid
@@ -51,13 +51,18 @@ def _caption(ranking: Ranking, comparison: Comparison) -> tuple[str, ...]:
         if ranking.left_out
         else ""
     )
+    unranked = (
+        f" Not ranked, since they were measured on less than {COVERAGE:.0%} of it: {', '.join(ranking.unranked)}."
+        if ranking.unranked
+        else ""
+    )
     processing = "before any processing" if ranking.processing == RAW else f"after the step {ranking.processing}"
     return (
         f"For every case, subset, region and metric ({', '.join(ranking.metrics)}) the methods are ranked from 1, the "
         "best; ties share the mean of their ranks; a case's rank is the mean over these, and the mean rank that over "
         f"cases. Predictions {processing}.",
         f"Ranked on {ranking.cases} cases of {ranking.patients} patients, {ranking.contests} contests; sequences: "
-        f"{sequences}.{left}",
+        f"{sequences}.{left}{unranked}",
         f"p: two-sided, by {ranking.permutations} permutations, each of which swaps two methods' ranks in randomly "
         f"chosen patients. p (Holm): adjusted over one family, which is all {len(ranking.pairs)} pairs.",
         *comparison.basis,

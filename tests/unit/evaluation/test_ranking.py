@@ -69,6 +69,14 @@ def test_only_contests_of_all_methods_count_and_the_others_are_counted():
     assert found.left_out == 6
 
 
+def test_a_method_for_few_subsets_does_not_bring_the_others_down_to_them():
+    values = {"a": 0.9, "b": 0.5}
+    results = [row for subset in Subset.every() for name in values for row in rows(name, [values[name]], subset=subset)]
+    found = rank([*results, *rows("single", [0.99], subset=T1)])
+    assert (len(found.subsets), found.contests, found.unranked) == (15, 45, ("single",))
+    assert [label for label, _ in found.places] == ["a", "b"]
+
+
 def test_seeds_are_averaged_before_ranks():
     seeds = [*rows("a", [0.9, 0.9], seed=0), *rows("a", [0.1, 0.1], seed=1)]
     assert rank([*seeds, *rows("b", [0.6, 0.6])]).places[0] == ("b", 1.0)
@@ -143,8 +151,8 @@ def test_processed_predictions_are_ranked_apart():
     ("results", "error", "message"),
     [
         ([], DataError, "at least two methods"),
-        (rows("a", [0.9]), DataError, "hold a to rank"),
-        ([*rows("a", [1], metric="msd_mm"), *rows("b", [1], metric="msd_mm")], DataError, "nothing to rank"),
+        (rows("a", [0.9]), DataError, "hold a; expected"),
+        ([*rows("a", [1], metric="msd_mm"), *rows("b", [1], metric="msd_mm")], DataError, "hold no method"),
         ([*rows("a", [0.9]), *rows("b", [0.9], subset=T1)], DataError, "all of a, b"),
         ([*rows("a", [1]), *(replace(row, run="r-b") for row in rows("a", [1]))], DataError, "'r-a-0' and 'r-b'"),
         ([*rows("a", [1]), *(replace(row, data="x") for row in rows("b", [1]))], UsageError, "one cohort"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from limbeck.evaluation.statistics import bootstrap_interval, holm, mean, median, paired_wilcoxon
+from limbeck.evaluation.statistics import Bootstrap, bootstrap_interval, holm, mean, median, paired_wilcoxon
 
 
 def test_mean_and_median():
@@ -57,6 +57,39 @@ def test_patients_bring_all_their_scans():
     assert (low, high) == (0.0, 1.0)
     middle = bootstrap_interval([0.0, 0.0, 0.0, 1.0], ["a", "a", "a", "b"], level=0.2)
     assert middle == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("size", [20, 21])
+def test_the_medians_interval_agrees_with_scipy(size):
+    values = np.random.default_rng(4).normal(size=size)
+    theirs = stats.bootstrap((values,), np.median, method="percentile", n_resamples=20_000, random_state=1)
+    assert Bootstrap(range(size)).of_median(values) == pytest.approx(tuple(theirs.confidence_interval), abs=0.06)
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_the_median_of_a_draw_is_that_of_its_values(size):
+    # Every draw spelt out: the middle value, or the middle two's mean, also where a patient is drawn more than once.
+    values = np.array([0.3, 0.1, 0.7, 0.2, 0.9])[:size]
+    owner = [0, 0, 1, 2, 2][:size]
+    draws = np.random.default_rng(7).integers(3, size=(500, 3))
+    spelt = [np.median(np.concatenate([values[np.array(owner) == who] for who in draw])) for draw in draws]
+    wanted = np.quantile(spelt, [0.025, 0.975])
+    assert Bootstrap(owner, resamples=500, seed=7).of_median(values) == pytest.approx(tuple(wanted))
+
+
+def test_whatever_was_measured_on_the_same_scans_sees_the_same_draws():
+    values = np.random.default_rng(5).normal(size=15)
+    first, second = Bootstrap(range(15)), Bootstrap([f"p{number}" for number in range(15)])
+    assert first.of_mean(values) == second.of_mean(values) == bootstrap_interval(values)
+    low, high = first.of_mean(-values)
+    assert (-high, -low) == pytest.approx(first.of_mean(values))
+
+
+@pytest.mark.parametrize("measure", [Bootstrap.of_mean, Bootstrap.of_median])
+def test_both_intervals_need_two_patients_and_a_value_for_each_scan(measure):
+    assert measure(Bootstrap(["a", "a"]), [0.5, 0.9]) is None
+    with pytest.raises(ValueError, match="2 patients for 3 values"):
+        measure(Bootstrap(["a", "b"]), [1, 2, 3])
 
 
 @pytest.mark.parametrize(("values", "patients"), [([0.5], None), ([0.5, 0.9], ["a", "a"])])

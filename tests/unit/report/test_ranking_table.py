@@ -50,3 +50,8 @@ def test_what_was_ranked_is_said(render):
     ):
         assert needed in text
     assert "sliding window" in text
+
+
+def test_who_was_not_ranked_is_said():
+    results = [*RESULTS, *rows("few", [0.5])]
+    assert any("Not ranked" in line and "few" in line for line in places(rank(results), compare(results)).caption)

@@ -20,6 +20,7 @@ import pytest
 
 from limbeck.anatomy import Subset
 from limbeck.cli import main
+from limbeck.evaluation.metrics import STANDARD
 from limbeck.evaluation.table import read
 
 FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--precision", "float32", "--device", "cpu"]
@@ -110,7 +111,7 @@ def test_specialist_and_generalist_become_a_table_and_a_report(shop, told, tmp_p
     assert served[shop.student] == {Subset.parse("flair")}
     assert served[shop.generalist] == set(Subset.every())
     measured = [(row.run, row.case, row.subset, row.region, row.metric) for row in rows]
-    assert len(measured) == len(set(measured)) == 2 * 16 * 3 * 2
+    assert len(measured) == len(set(measured)) == 2 * 16 * 3 * len(STANDARD)
     told.readouterr()
     page = tmp_path / "report.html"
     assert main(["report", str(results), "-o", str(page)]) == 0

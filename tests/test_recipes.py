@@ -16,7 +16,7 @@ from limbeck.experiment import plan
 from limbeck.methods import METHODS, find
 from limbeck.methods.base import NetworkSettings
 
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = [ROOT / "configs" / "common.yaml", *sorted((ROOT / "configs" / "methods").glob("*.yaml"))]
 # What a recipe leaves to the command: which part of the experiment, and where and beside what it runs.
 FREE = {"fold", "seed", "device", "precision", "workers"}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from workbench import DATA, MODEL, USAGE, Bench, check_line, contents
 
 from limbeck.benchmark.cells import plan
@@ -19,6 +20,7 @@ from limbeck.benchmark.work import work
 from limbeck.cli import main
 from limbeck.commands.benchmark import _parse
 from limbeck.data.cohort import Cohort
+from limbeck.experiment import _digest
 
 RESOURCE = 5
 SETTINGS = "folds: 3, steps: 1, width: 8, patch: [16, 16, 16], precision: float32, device: cpu"
@@ -104,17 +106,25 @@ def other_steps(run: Path) -> None:
     path.write_text(path.read_text().replace("steps: 1\n", "steps: 2\n"))
 
 
+def other_steps_and_name(run: Path) -> None:
+    """As if the weights were another experiment's."""
+    other_steps(run)
+    digest = _digest(yaml.safe_load((run / "experiment.yaml").read_text()))
+    run.rename(run.with_name(run.name[:-8] + digest[:8]))
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
         (other_steps, ("was edited", "experiment.yaml")),
+        (other_steps_and_name, ("was edited", "weights were trained by")),
         (appended("experiment.yaml", "\x00"), ("is damaged",)),
         (appended("best/*.safetensors", "x"), ("checksum",)),
         (lambda run: (run / "best" / "checkpoint.json").unlink(), ("no usable checkpoint",)),
         (lambda run: (run / "DONE").write_text('{"best_step": 7}'), ("was edited", "best step is 7")),
         (lambda run: run.rename(run.with_name(run.name[:-8] + "0" * 8)), ("was edited", "00000000")),
     ],
-    ids=["setting", "no-yaml", "weights", "no-card", "done", "name"],
+    ids=["setting", "setting-and-name", "no-yaml", "weights", "no-card", "done", "name"],
 )
 def test_an_edited_run_is_model_and_named(spoil, says, bench, out) -> None:
     (run,) = (out / "runs").iterdir()

@@ -1,4 +1,4 @@
-"""`limbeck report`: one self-contained page from results."""
+"""`limbeck report`: one self-contained page from results, or a table for a paper."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from limbeck.report.viewer import Scene
 
 
+# Ending -> format of a table.
+_FORMATS = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="CSV files of limbeck evaluate")
@@ -30,12 +34,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="cases to look at: so many from hard to easy, or A,B (default: 3)",
     )
     parser.add_argument("--title", default="Limbeck results", help="heading of the page")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="HTML file to write")
+    parser.add_argument(
+        "--paper", metavar="TABLE", help="a paper's own table with the results beside it, such as rirn-table1"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="page to write (.html), or a table alone (.md, .csv or .tex)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the page."""
-    check_file(arguments.out, (".html",))
+    """Write the page, or the table that the file's ending asks for."""
+    check_file(arguments.out, (".html", *_FORMATS))
+    if arguments.out.suffix in _FORMATS:
+        return _write_table(arguments)
+    if arguments.paper:
+        raise UsageError(f"--paper {arguments.paper} is a table: give -o a name that ends in {' or '.join(_FORMATS)}")
     if arguments.masks and not arguments.data:
         raise UsageError("--masks shows predictions over scans: give --data COHORT too")
     for option in ("runs", "masks"):
@@ -60,6 +73,26 @@ def run(arguments: argparse.Namespace) -> int:
         patients={case.id: case.patient for case in cohort.cases} if cohort else None,
         commands=[_command(arguments)],
     )
+    print(arguments.out)
+    return 0
+
+
+def _write_table(arguments: argparse.Namespace) -> int:
+    from limbeck.durable import write_text  # noqa: PLC0415
+    from limbeck.evaluation.table import read  # noqa: PLC0415
+    from limbeck.report import paper_tables, tables  # noqa: PLC0415
+
+    wanted = [option for option in ("runs", "data", "masks") if getattr(arguments, option)]
+    if wanted:
+        raise UsageError(f"--{wanted[0]} adds to a page: give -o a name that ends in .html")
+    rows = [row for path in arguments.results for row in read(path)]
+    kind = _FORMATS[arguments.out.suffix]
+    if arguments.paper:
+        text = paper_tables.render(arguments.paper, rows, kind)
+    else:
+        write = {"markdown": tables.markdown, "csv": tables.csv_text, "latex": tables.latex}[kind]
+        text = write(tables.compare(rows))
+    write_text(arguments.out, text)
     print(arguments.out)
     return 0
 

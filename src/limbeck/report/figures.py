@@ -173,7 +173,7 @@ def learning_curves(path: Path, logs: Sequence[Path], *, colour: str = RUN_COLOU
         DataError: a log cannot be read or holds nothing.
     """
     curves = [_read_log(log) for log in logs]
-    figure = Figure(figsize=(4.2, 4.4), layout="constrained")
+    figure = Figure(figsize=(4.2, 4.8), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     for curve in curves:
         steps, values = zip(*curve.get("validation_dice", [(0, np.nan)]), strict=True)
@@ -182,18 +182,19 @@ def learning_curves(path: Path, logs: Sequence[Path], *, colour: str = RUN_COLOU
         )
     above.set_ylim(0, 1)
     above.set_title("validation Dice, each run", loc="left", fontsize=11, color=_INK)
-    terms = list(dict.fromkeys(name for curve in curves for name in curve if name not in _NOT_A_TERM))
+    terms = list(dict.fromkeys(name for curve in curves for name in curve if _is_term(name)))
     for own, term in zip(_run_colours(len(terms)), terms, strict=True):
         by_step: dict[int, list[float]] = {}
         for curve in curves:
             for step, value in curve.get(term, []):
                 by_step.setdefault(step, []).append(value)
         steps = tuple(sorted(by_step))
-        below.plot(steps, [np.median(by_step[step]) for step in steps], color=own, linewidth=1.6, label=term)
+        medians = [np.median(by_step[step]) for step in steps]
+        below.plot(steps, medians, color=own, linewidth=1.6, label=term.removeprefix("main/").replace("_", " "))
     below.set_title("terms as weighted, median of the runs", loc="left", fontsize=11, color=_INK)
     below.set_xlabel("step", color=_INK)
     below.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    below.legend(frameon=False, fontsize=9, labelcolor=_INK, ncols=2 if len(terms) > 3 else 1)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=9, labelcolor=_INK, ncols=2)
     for panel in (above, below):
         _plain(panel)
     return _save(figure, path)
@@ -334,6 +335,11 @@ def _legend(figure: Figure, labels: Sequence[str]) -> None:
 
 def _run_colours(count: int) -> list[str]:
     return [RUN_COLOURS[number % len(RUN_COLOURS)] for number in range(count)]
+
+
+def _is_term(name: str) -> bool:
+    """Whether a name in a log is that of a term of an objective, which stands as `group/term`."""
+    return "/" in name and not name.endswith("/gradient_norm")
 
 
 def _read_log(path: Path) -> dict[str, list[tuple[int, float]]]:

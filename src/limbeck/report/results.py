@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -9,10 +10,11 @@ from tempfile import TemporaryDirectory
 
 from limbeck.errors import DataError
 from limbeck.evaluation.comparable import Origin, split
+from limbeck.evaluation.published import of
 from limbeck.evaluation.ranking import rank
 from limbeck.evaluation.summary import MEAN
 from limbeck.evaluation.table import RAW, Row
-from limbeck.report import failures, figures, heatmap, page, provenance, ranking_table, viewer
+from limbeck.report import failures, figures, heatmap, page, paper_tables, provenance, ranking_table, viewer
 from limbeck.report.comparison import Comparison, compare
 from limbeck.report.grid import html_table as html_of
 from limbeck.report.page import Picture, Section
@@ -130,6 +132,7 @@ def _chapter_sections(
         sections.append(_strips(strips, lowest, found, name))
     sections += _ranking(rows, comparison, name)
     sections.append(_table(comparison, folder, name))
+    sections += _papers(comparison, name)
     return sections
 
 
@@ -145,11 +148,12 @@ def _highest(series: Sequence[Series]) -> list[str]:
 
 
 def _gain(series: Sequence[Series], bound: Series, found: Versus, name: str, number: int) -> Section | None:
-    decided = {
-        (series_label(each.line), each.subset)
-        for each in found.differences
-        if each.rival.label == bound.name and each.p_holm < _DECIDED
-    }
+    decided = set()
+    for each in found.differences:
+        sides = [series_label(line) for line in (each.line, each.rival)]
+        if each.p_holm < _DECIDED and bound.label in sides:
+            # A pair is tested once, whichever of the two is the rival.
+            decided |= {(side, each.subset) for side in sides if side != bound.label}
     fragment = heatmap.gain_map(series, bound, f"gain-{bound.method}-{number}", decided)
     if not fragment:
         return None
@@ -204,6 +208,18 @@ def _table(comparison: Comparison, folder: Path, name: str) -> Section:
         return Section(f"Every line, with intervals{name}", fragments=[table])
     boxes = figures.dice_by_region(folder / "dice.png", comparison)
     return Section(f"Results{name}", comparison=comparison, pictures=[Picture(boxes, "Dice by region and run")])
+
+
+def _papers(comparison: Comparison, name: str) -> list[Section]:
+    """The tables of the papers whose methods were measured, with the measured numbers in them."""
+    wanted = [table for method in dict.fromkeys(line.method for line in comparison.lines) for table in of(method)]
+    folds = []
+    for table in wanted:
+        title = html.escape(f"{table.id}: {table.title}")
+        body = html_of(paper_tables.grid(table.id, comparison))
+        folds.append(f"<details><summary>{title}</summary>{body}</details>")
+    words = "Each paper's own table, as printed, with the numbers of this page beside its."
+    return [Section(f"Beside the papers{name}", [words], fragments=folds)] if folds else []
 
 
 def _viewer(scenes: Sequence[Scene]) -> Section:

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from limbeck.anatomy import Modality, Subset
-from limbeck.data.volume import Source, read_labels, read_volume
+from limbeck.data.volume import Grid, Source, read_labels, read_volume
 from limbeck.errors import DataError, UsageError, nearest
 from limbeck.evaluation.table import RAW, Row
 from limbeck.report.scores import rank
@@ -86,11 +86,11 @@ def choose(rows: Sequence[Row], wanted: str) -> list[str]:
 def _scene(case: CohortCase, rows: Sequence[Row], masks: Path | None) -> Scene:
     reference, grid = case.reference()
     images = {modality.role: read_volume(case.source(modality))[0] for modality in Modality if case.present[modality]}
-    found = [] if masks is None else _masks(case.id, rows, masks)
+    found = [] if masks is None else _masks(case.id, grid, rows, masks)
     return Scene(case.id, grid.affine, images, reference, found)
 
 
-def _masks(case: str, rows: Sequence[Row], folder: Path) -> list[Mask]:
+def _masks(case: str, grid: Grid, rows: Sequence[Row], folder: Path) -> list[Mask]:
     """The predictions of a case whose files are there; methods of several runs are told apart by the run's seed."""
     dice: dict[tuple[str, str], dict[str, float]] = {}
     about: dict[str, Row] = {}
@@ -108,6 +108,9 @@ def _masks(case: str, rows: Sequence[Row], folder: Path) -> list[Mask]:
         if path.is_file():
             row = about[run]
             label = row.method if len(seeds[row.method]) == 1 else f"{row.method}, seed {row.seed}"
-            found.append(Mask(run, label, subset, read_labels(Source(path), _CANONICAL)[0], values))
+            labels, own = read_labels(Source(path), _CANONICAL)
+            if (difference := grid.difference(own)) is not None:
+                raise DataError(f"{path}: {difference}, compared with the scan of {case}")
+            found.append(Mask(run, label, subset, labels, values))
     places = {subset: place for place, subset in enumerate(map(str, Subset.every()))}
     return sorted(found, key=lambda mask: (rank(about[mask.run].method), mask.label, places[mask.subset]))

@@ -116,6 +116,23 @@ def test_training_curves_draw_each_run_and_leave_out_the_clock(tmp_path):
     assert alone.shape == picture.shape  # the clock has no panel
 
 
+def test_learning_curves_draw_the_validation_of_every_run_and_terms_alone(tmp_path):
+    falling = [f"{step},0,main/seg,{1 / step}" for step in range(1, 40)]
+    dice = [f"{step},0,validation_dice,{step / 50}" for step in range(10, 40, 10)]
+    one = log(tmp_path / "one.csv", falling + dice)
+    noise = [f"{step},0,{name},99" for step in (1, 39) for name in ("loss", "main/gradient_norm", "seconds")]
+    two = log(tmp_path / "two.csv", falling + dice + noise)
+    quiet = pixels(figures.learning_curves(tmp_path / "a.png", [one, one], colour="#D55E00"))
+    assert near(quiet, "#D55E00").any()
+    # What is no term changes nothing.
+    assert np.array_equal(quiet, pixels(figures.learning_curves(tmp_path / "b.png", [one, two], colour="#D55E00")))
+
+
+def test_learning_curves_of_runs_that_were_never_validated(tmp_path):
+    one = log(tmp_path / "one.csv", ["1,0,main/seg,1.5"])
+    assert pixels(figures.learning_curves(tmp_path / "a.png", [one])).shape[0] > 100
+
+
 @pytest.mark.parametrize("content", [[], ["1,0,main/seg,high"], ["1"]])
 def test_a_log_that_is_none_is_named(tmp_path, content):
     with pytest.raises(DataError, match=r"log\.csv"):

@@ -1,0 +1,123 @@
+"""Cases for the viewer: chosen from hard to easy or by name, from this cohort alone, with the masks that are there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from measured import rows
+
+from limbeck.anatomy import Modality
+from limbeck.data.cohort import Cohort, import_cohort
+from limbeck.data.importers import detect_layout
+from limbeck.data.volume import Grid, read_volume, write_labels
+from limbeck.errors import DataError, UsageError
+from limbeck.evaluation.table import Row
+from limbeck.phantom.cohort import write as write_phantoms
+from limbeck.report.scenes import choose, gather
+
+SPREAD = rows({("gkd", "flair"): {"a": 0.9, "b": 0.1, "c": 0.5, "d": 0.3, "e": 0.7}})
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> Cohort:
+    folder = tmp_path_factory.mktemp("scenes")
+    source = folder / "phantoms"
+    write_phantoms(source, 2, seed=0, spacing_mm=6.0)
+    importer, _ = detect_layout(source)
+    return import_cohort(
+        importer.find(source),
+        folder / "cohort",
+        spacing_mm=6.0,
+        scheme=importer.scheme(source),
+        layout=importer.name,
+        source=source,
+    )
+
+
+@pytest.fixture
+def results(cohort) -> list[Row]:
+    values = {case.id: 0.25 * number for number, case in enumerate(cohort.cases, 1)}
+    return rows({("gkd", "flair"): values, ("supervised", "flair"): values}, data=cohort.hash)
+
+
+def keep_mask(folder, cohort, run, case, subset="flair") -> np.ndarray:
+    labels, grid = cohort.case(case).reference()
+    labels = np.roll(labels, 2, axis=0)
+    write_labels(folder / run / f"{case}_{subset}.nii.gz", labels, grid, "brats2024")
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("1", ["c"]), ("2", ["b", "a"]), ("3", ["b", "c", "a"]), ("99", ["b", "d", "c", "e", "a"]), ("e, a", ["e", "a"])],
+)
+def test_cases_are_chosen_from_hard_to_easy_or_by_name(wanted, found):
+    assert choose(SPREAD, wanted) == found
+
+
+@pytest.mark.parametrize(("wanted", "told"), [("0", "at least 1"), ("-1", "at least 1"), ("a,x", "'x' is not in")])
+def test_cases_that_cannot_be_chosen_are_named(wanted, told):
+    with pytest.raises(UsageError, match=told):
+        choose(SPREAD, wanted)
+
+
+def test_a_case_that_is_called_by_a_number_is_found_by_name():
+    found = rows({("gkd", "flair"): {"7": 0.5, "8": 0.75, "9": 0.25}})
+    assert choose(found, "8") == ["8"]
+
+
+def test_scenes_hold_scans_references_and_the_masks_that_are_there(tmp_path, cohort, results):
+    name = cohort.cases[0].id
+    labels = keep_mask(tmp_path, cohort, "gkd-flair", name)
+    scene, other = gather(results, cohort, tmp_path, "2")
+    assert (scene.case, other.case) == (name, cohort.cases[1].id)
+    case = cohort.case(name)
+    assert list(scene.images) == ["flair", "t1", "t1ce", "t2"]
+    for modality in Modality:
+        assert np.array_equal(scene.images[modality.role], read_volume(case.source(modality))[0])
+    assert np.array_equal(scene.reference, case.reference()[0])
+    assert np.array_equal(scene.affine, case.reference()[1].affine)
+    (mask,) = scene.masks
+    assert (mask.run, mask.label, mask.subset) == ("gkd-flair", "gkd", "flair")
+    assert mask.dice == {"WT": 0.25, "TC": 0.25, "ET": 0.25}
+    assert np.array_equal(mask.labels, labels)
+    assert list(other.masks) == []
+
+
+def test_baselines_come_first_and_seeds_are_told_apart(tmp_path, cohort, results):
+    name = cohort.cases[0].id
+    second = [replace(row, run="gkd-again", seed=1) for row in results if row.method == "gkd"]
+    for run in ("gkd-flair", "gkd-again", "supervised-flair"):
+        keep_mask(tmp_path, cohort, run, name)
+    (scene,) = gather([*second, *results], cohort, tmp_path, name)
+    assert [mask.label for mask in scene.masks] == ["supervised", "gkd, seed 0", "gkd, seed 1"]
+
+
+def test_without_masks_scan_and_reference_can_be_looked_at(cohort, results):
+    assert [list(scene.masks) for scene in gather(results, cohort, None, "2")] == [[], []]
+
+
+def test_results_of_other_data_are_refused(cohort, results):
+    with pytest.raises(DataError, match="were measured on cohort 0123"):
+        gather([replace(row, data="0123") for row in results], cohort, None)
+
+
+def test_a_folder_without_a_mask_of_these_cases_is_an_error(tmp_path, cohort, results):
+    with pytest.raises(DataError, match="holds no mask"):
+        gather(results, cohort, tmp_path)
+
+
+def test_a_damaged_mask_is_named(tmp_path, cohort, results):
+    (tmp_path / "gkd-flair").mkdir()
+    (tmp_path / "gkd-flair" / f"{cohort.cases[0].id}_flair.nii.gz").write_bytes(b"no mask")
+    with pytest.raises(DataError, match=r"_flair\.nii\.gz"):
+        gather(results, cohort, tmp_path)
+
+
+def test_a_mask_on_another_grid_is_named(tmp_path, cohort, results):
+    case = cohort.cases[0]
+    labels, grid = case.reference()
+    moved = Grid.of(labels.shape, grid.affine + np.diag([0.5, 0, 0, 0]))
+    write_labels(tmp_path / "gkd-flair" / f"{case.id}_flair.nii.gz", labels, moved, "brats2024")
+    with pytest.raises(DataError, match=rf"{case.id}_flair\.nii\.gz: .*compared with the scan of {case.id}"):
+        gather(results, cohort, tmp_path)

@@ -121,6 +121,12 @@ def test_empty_regions_are_counted_once_and_shown(render):
     assert "TC 0/0/1, ET 1/2/0 of 4" in render(comparison)
 
 
+def test_every_other_table_of_the_rows_counts_their_empty_regions_too():
+    comparison = tables.compare([*emptied(rows(), "a", Region.ET, "both empty", 1.0), *rows("r-gkd", "gkd")])
+    assert any("in all lines together: ET 1/0/0 of 8." in sentence for sentence in comparison.basis)
+    assert any("of 8." in sentence for sentence in tables.all_metrics(comparison).caption)
+
+
 @pytest.mark.parametrize("render", RENDERS)
 def test_no_empty_region_is_said_too(render):
     assert "none of 4" in render(tables.compare(rows()))

@@ -147,7 +147,7 @@ def _show(planned: Plan, survey: Survey, out: Path, workers: int, threads: int) 
     seconds, scoring = total_seconds(forecasts, workers)
     note = "" if scoring else "; scoring is not in it, since no run was scored yet"
     print(
-        f"\n{len(survey.scored)} of {len(planned.cells)} cells are done; the others take about {seconds / 60:.0f} "
+        f"\n{len(survey.scored)} of {len(planned.cells)} cells are done; the others take about {seconds / 60:.1f} "
         f"minutes with {workers} workers of {threads} threads{note}"
     )
     return 0

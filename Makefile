@@ -58,7 +58,7 @@ real: $(VENV)/.runtime
 
 # Outputs and caches; never runs/, which may hold days of training, nor the environment.
 clean:
-	rm -rf build dist demo real methods .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist demo real methods benchmark .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, by its exact pin and alone, so that no later request can widen it.

@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import evaluation
 import steps
 import torch
 
@@ -49,6 +50,7 @@ def main() -> None:
     print("| what | value | how |")
     print("|---|--:|---|")
     steps.measure(_row, arguments.width, arguments.patch, arguments.rounds)
+    evaluation.measure(_row)
     with tempfile.TemporaryDirectory() as folder:
         scan = _import_seconds(Path(folder))
         for spacing, side in ((2.0, 64), (1.0, 96)):

@@ -194,10 +194,10 @@ def run(
         "data": cohort.hash,
         "split": record_hash(seen),
         **split_file,
-        "augmentation": _digest(dataclasses.asdict(augmentation)),
+        "augmentation": digest_of(dataclasses.asdict(augmentation)),
         "teachers": origins,
     }
-    digest = _digest(origin)
+    digest = digest_of(origin)
     folder = out / run_name(experiment, digest)
     if (folder / DONE).is_file():
         return folder
@@ -305,7 +305,8 @@ def _check_hardware(experiment: Experiment) -> None:
     require(not wrong, "patch", experiment.sampling.patch, f"a first side other than {first}, or precision float32")
 
 
-def _digest(origin: Mapping[str, Any]) -> str:
+def digest_of(origin: Mapping[str, Any]) -> str:
+    """SHA-256 of what decides a run's result: its settings without where it computes and how often it writes."""
     deciding = {name: value for name, value in origin.items() if name not in _NOT_HASHED}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 

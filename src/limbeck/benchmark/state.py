@@ -21,7 +21,7 @@ from limbeck.benchmark.matrix import Scoring
 from limbeck.errors import DataError, ModelError
 from limbeck.evaluation import table
 from limbeck.evaluation.table import RAW, Row
-from limbeck.experiment import _digest
+from limbeck.experiment import digest_of
 from limbeck.methods.saved import load_card
 from limbeck.scoring import DONE
 
@@ -53,7 +53,7 @@ def verified(folder: Path) -> Run:
     card = load_card(folder / "best")
     try:
         origin = yaml.safe_load((folder / "experiment.yaml").read_text(encoding="utf-8"))
-        digest = _digest(origin)
+        digest = digest_of(origin)
         best = int(json.loads((folder / DONE).read_text(encoding="utf-8"))["best_step"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
@@ -96,7 +96,7 @@ class Finished:
             if (folder / DONE).is_file():
                 run = self._verified(folder)
                 # What decides a run stays the same when what is asked for is put in its place.
-                if _digest({**run.origin, **asked}) == run.digest:
+                if digest_of({**run.origin, **asked}) == run.digest:
                     return run
         return None
 

@@ -2,6 +2,7 @@
 
 import re
 
+from matplotlib.colors import to_rgb
 from measured import TWO, rows
 
 from limbeck.report.comparison import compare
@@ -25,6 +26,10 @@ def test_a_dot_for_each_case_on_its_side():
     assert sorted(x > 100 for x, _ in dots) == [False, True, True]
     assert len({fill for x, fill in dots if x > 100}) == 1
     assert {fill for x, fill in dots if x > 100}.isdisjoint(fill for x, fill in dots if x < 100)
+    # As in the maps: purple for a gain, orange for a loss.
+    for x, fill in dots:
+        red, _, blue = to_rgb(fill)
+        assert (blue > red) == (x > 100)
     assert "+0.250 · 2/3" in flair
     assert "better in 2 of 3 cases" in flair
 

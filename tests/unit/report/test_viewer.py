@@ -104,7 +104,11 @@ def test_names_cannot_leave_the_index(scene):
 
 
 def test_the_same_scene_gives_the_same_text(scene):
-    assert embed([scene]) == embed([scene])
+    text = embed([scene])
+    assert embed([scene]) == text
+    block = base64.b64decode(re.search('id="volume-0">(.*?)</script>', text).group(1))
+    # The time in gzip's header.
+    assert block[4:8] == bytes(4)
 
 
 def test_a_mask_that_does_not_fit_is_named(scene):

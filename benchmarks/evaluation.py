@@ -1,4 +1,4 @@
-"""What scoring one case costs in processor time: three regions, all metrics, one core.
+"""What scoring a case and writing a report cost in processor time, on one core.
 
 make bench
 
@@ -10,26 +10,30 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from limbeck.anatomy import Label
+from limbeck.anatomy import Label, Region, Subset
 from limbeck.evaluation.metrics import METRICS, score
+from limbeck.evaluation.table import Row as ResultRow
 from limbeck.phantom.patient import make
+from limbeck.report.results import write_results
 
 ROUNDS = 5
 SPACING_MM = (1.0, 1.0, 1.0)
 # A patient of the phantoms with a large tumour in three tissues.
 SEED, INDEX = 0, 3
 
-Row = Callable[[str, str, str], None]
+Put = Callable[[str, str, str], None]
 Labels = NDArray[np.uint8]
 
 
-def measure(row: Row) -> None:
-    """All rows about metrics."""
+def measure(row: Put) -> None:
+    """All rows about metrics and reports."""
     reference = make(SEED, INDEX).labels
     size = " x ".join(map(str, reference.shape))
     volume = np.count_nonzero(reference) / 1000
@@ -38,6 +42,27 @@ def measure(row: Row) -> None:
         what = f"{size}, 3 regions, {len(METRICS)} metrics, tumour of {volume:.0f} ml"
         how = f"{what}, processor time of one core, median of {ROUNDS}"
         row(f"metrics of a case, {name}", f"{statistics.median(seconds):.2f} s", how)
+
+    rows = _results()
+    with TemporaryDirectory() as folder:
+        started = time.process_time()
+        write_results(Path(folder) / "report.html", rows)
+        seconds_of_report = time.process_time() - started
+    how = "4 methods, 15 subsets, 28 cases, Dice and HD95; maps, tests, ranking, tables; processor time, one core"
+    row(f"report of {len(rows):,} rows", f"{seconds_of_report:.1f} s", how)
+
+
+def _results() -> list[ResultRow]:
+    """Made-up results of a benchmark."""
+    rng = np.random.default_rng(0)
+    return [
+        ResultRow(f"{method}-{subset}", method, 0, 0, f"case-{case}", subset, region, metric, float(rng.random()))
+        for method in ("supervised", "dropout", "gkd", "rirn")
+        for subset in Subset.every()
+        for case in range(28)
+        for region in Region
+        for metric in ("dice", "hd95_mm")
+    ]
 
 
 def _predictions(reference: Labels) -> dict[str, Labels]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import platform
 import statistics
 import subprocess
@@ -35,7 +34,17 @@ from limbeck.phantom.cohort import write as write_phantoms
 from limbeck.target import Target
 
 FLAIR = Subset.parse("flair")
-LIMBECK = [sys.executable, "-c", "import sys; from limbeck.cli import main; sys.exit(main())"]
+# The command, which at its end says its peak memory.
+CODE = """
+import sys
+from limbeck.cli import main
+code = main()
+sys.path.insert(0, {here!r})
+from steps import peak_mib
+print(peak_mib(), file=sys.stderr)
+sys.exit(code)
+"""
+LIMBECK = [sys.executable, "-c", CODE.format(here=str(Path(__file__).parent))]
 
 
 def main() -> None:
@@ -109,14 +118,10 @@ def _prediction(folder: Path, width: int, spacing: float, side: int, scan: Path)
 
 
 def _watched(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak resident MiB of a command."""
+    """Seconds and peak resident MiB of a command of limbeck's."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} left with {process.returncode}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return time.perf_counter() - started, float(done.stderr.splitlines()[-1])
 
 
 def _network_seconds(model: Path, scan: Path) -> float:

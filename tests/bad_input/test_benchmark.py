@@ -20,7 +20,7 @@ from limbeck.benchmark.work import work
 from limbeck.cli import main
 from limbeck.commands.benchmark import _parse
 from limbeck.data.cohort import Cohort
-from limbeck.experiment import _digest
+from limbeck.experiment import digest_of
 
 RESOURCE = 5
 SETTINGS = "folds: 3, steps: 1, width: 8, patch: [16, 16, 16], precision: float32, device: cpu"
@@ -109,7 +109,7 @@ def other_steps(run: Path) -> None:
 def other_steps_and_name(run: Path) -> None:
     """As if the weights were another experiment's."""
     other_steps(run)
-    digest = _digest(yaml.safe_load((run / "experiment.yaml").read_text()))
+    digest = digest_of(yaml.safe_load((run / "experiment.yaml").read_text()))
     run.rename(run.with_name(run.name[:-8] + digest[:8]))
 
 

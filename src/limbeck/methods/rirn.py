@@ -35,8 +35,9 @@ Of a subset of all four sequences the student has the teacher's input: plain co-
 **Weights.** Published (Eq. 9): 1 each. Ours are the same: Dice is a sum over three regions, CRR a sum over six ordered
 pairs, CAR is divided by channels times positions, the adversarial terms are means over the critic's map. At the start
 CRR's gradient is by far the largest (some thirty times that of Dice), and CAR's the smallest. Dice alone teaches
-nothing
-on a crop without tumour.
+nothing on a crop without tumour.
+The game at weight 1 needs the paper's low rate: at 2e-3, that of configs/common.yaml, the student was seen to saturate
+and to stop learning (docs/results/five-methods.md); ACN weighs its own adversarial terms 0.001 and less.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -16,10 +14,10 @@ import torch
 
 from limbeck.benchmark.memory import available_mib
 from limbeck.benchmark.work import Outcome, Task, work
+from limbeck.threads import limited
 
 # A process with torch, before anything was measured.
 FIRST_GUESS_MIB = 1500.0
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass
@@ -102,7 +100,7 @@ class Local:
         # Spawned, since a fork of a process whose threads hold locks can hang. No daemon: loaders have processes too.
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        with _few_threads(self.threads):
+        with limited(self.threads):
             process = context.Process(target=_serve, args=(theirs, self.threads))
             process.start()
         theirs.close()
@@ -131,18 +129,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-@contextmanager
-def _few_threads(threads: int) -> Iterator[None]:
-    """Processes started meanwhile read these when they import."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

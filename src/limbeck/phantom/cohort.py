@@ -14,7 +14,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from limbeck.anatomy import LABEL_SCHEMES, Label, Modality
 from limbeck.durable import write_json
 from limbeck.errors import ResourceError, UsageError, nearest
 from limbeck.phantom.patient import Patient, make
+from limbeck.threads import limited
 
 VERSION = 6
 """Raised whenever the same seed gives other images."""
@@ -141,29 +141,13 @@ def _worked(jobs: list[_Job], workers: int) -> Iterator[str]:
         for job in jobs:
             yield _write_case(job)
         return
-    with _single_threaded(), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with limited(1), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         pending = [pool.submit(_write_case, job) for job in jobs]
         try:
             for future in as_completed(pending):
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started meanwhile read these at their start; several threads in each would only get in the way."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _is_whole(job: _Job) -> bool:

@@ -65,7 +65,9 @@ def _step() -> str:
 def _volumes() -> str:
     import numpy as np  # noqa: PLC0415
 
-    from limbeck.data.volume import Grid, Source, read_labels, write_labels  # noqa: PLC0415
+    from limbeck.data.grid import Grid  # noqa: PLC0415
+    from limbeck.data.source import Source  # noqa: PLC0415
+    from limbeck.data.volume import read_labels, write_labels  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.nii.gz"

@@ -15,7 +15,7 @@ from limbeck.commands.bar import bar
 from limbeck.errors import LimbeckError, PartialError, ResourceError, UsageError
 
 if TYPE_CHECKING:
-    from limbeck.data.volume import Source
+    from limbeck.data.source import Source
     from limbeck.inference.predictor import Predictor, Segmentation
 
     Scans = Mapping[str, Path | Source]
@@ -115,7 +115,7 @@ def _write(target: Path, predictor: Predictor, scans: Scans, scheme: str) -> Seg
 
 def _maker(predictor: Predictor, scans: Scans, scheme: str) -> dict[str, Any]:
     """What decides a mask: two masks with the same maker are the same."""
-    from limbeck.data.volume import Source  # noqa: PLC0415
+    from limbeck.data.source import Source  # noqa: PLC0415
     from limbeck.durable import sha256  # noqa: PLC0415
 
     card = predictor.card

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from limbeck.anatomy import Modality
-from limbeck.data.volume import Source
+from limbeck.data.source import Source
 
 __all__ = ["Case", "Source"]
 

@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from limbeck.anatomy import Label, Modality
 from limbeck.data.case import Case
 from limbeck.data.geometry import Box, Geometry, Size
+from limbeck.data.grid import Grid
 from limbeck.data.preprocess import Prepared, prepare
-from limbeck.data.volume import Grid, Source, read_labels, write_labels
+from limbeck.data.source import Source
+from limbeck.data.volume import read_labels, write_labels
 from limbeck.durable import replacing, sha256, write_json
 from limbeck.errors import DataError
 from limbeck.normalisation import Normalisation

@@ -17,7 +17,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
-from limbeck.data.volume import Grid
+from limbeck.data.grid import Grid
 from limbeck.errors import DataError
 
 if TYPE_CHECKING:

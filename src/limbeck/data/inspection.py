@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from limbeck.anatomy import Label, Modality, Subset
 from limbeck.data.case import Case, Source
 from limbeck.data.cohort import Cohort
+from limbeck.data.grid import Grid, by
 from limbeck.data.importers import detect_layout
 from limbeck.data.preprocess import odd_grids
-from limbeck.data.volume import Grid, by, read_labels, read_volume
+from limbeck.data.volume import read_labels, read_volume
 from limbeck.errors import DataError
 
 Severity: TypeAlias = Literal["error", "warning"]

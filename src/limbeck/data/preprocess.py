@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from limbeck.anatomy import Modality
 from limbeck.data.geometry import Box, Geometry
-from limbeck.data.volume import Grid, Source, by, check_image, read_volumes
+from limbeck.data.grid import Grid, by
+from limbeck.data.source import Source
+from limbeck.data.volume import check_image, read_volumes
 from limbeck.errors import DataError, UsageError
 from limbeck.normalisation import Normalisation
 

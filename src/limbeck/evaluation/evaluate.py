@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.anatomy import Region, Subset
-from limbeck.data.volume import Grid
+from limbeck.data.grid import Grid
 from limbeck.errors import DataError
 from limbeck.evaluation.journal import Journal
 from limbeck.evaluation.masks import MaskFolder

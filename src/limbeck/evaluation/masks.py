@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.anatomy import Subset
-from limbeck.data.volume import Grid, write_labels
+from limbeck.data.grid import Grid
+from limbeck.data.volume import write_labels
 
 # Each label is its own code, as in a cohort's own references.
 _CANONICAL = "brats2024"

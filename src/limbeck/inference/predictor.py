@@ -16,8 +16,9 @@ from limbeck.anatomy import Label, Modality, Region, Subset
 from limbeck.batch import View
 from limbeck.data.cohort import CohortCase
 from limbeck.data.geometry import Geometry
+from limbeck.data.grid import Grid
 from limbeck.data.preprocess import prepare
-from limbeck.data.volume import Grid, Source
+from limbeck.data.source import Source
 from limbeck.errors import ModelError, UsageError
 from limbeck.inference.crop import CentreCrop
 from limbeck.inference.sliding import Position, sliding_window

@@ -8,7 +8,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from limbeck.anatomy import Modality, Subset
-from limbeck.data.volume import Grid, Source, read_labels, read_volume
+from limbeck.data.grid import Grid
+from limbeck.data.source import Source
+from limbeck.data.volume import read_labels, read_volume
 from limbeck.errors import DataError, UsageError, nearest
 from limbeck.evaluation.table import RAW, Row
 from limbeck.report.scores import rank

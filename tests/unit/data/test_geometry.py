@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from nibabel import Nifti1Image, as_closest_canonical
 
 from limbeck.data.geometry import Box, Geometry
+from limbeck.data.grid import Grid
 from limbeck.data.resample import resize
-from limbeck.data.volume import Grid
 from limbeck.errors import DataError
 
 ORIENTATIONS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from limbeck.anatomy import Modality, Subset
+from limbeck.data.grid import Grid
 from limbeck.data.preprocess import prepare
-from limbeck.data.volume import Grid, Source
+from limbeck.data.source import Source
 from limbeck.errors import DataError, UsageError
 from limbeck.normalisation import Normalisation
 

@@ -5,7 +5,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from limbeck.data.volume import Grid, Source, read_grid, read_labels, read_volume, read_volumes, write_labels
+from limbeck.data.grid import Grid
+from limbeck.data.source import Source
+from limbeck.data.volume import read_grid, read_labels, read_volume, read_volumes, write_labels
 from limbeck.errors import DataError, UsageError
 
 OBLIQUE = np.array([[0, -0.9, 0.1, 40], [1.1, 0, 0, -20.5], [0, 0.1, 2.5, 7.25], [0, 0, 0, 1]])
@@ -231,5 +233,5 @@ def test_codes_beyond_a_byte_do_not_wrap_around(tmp_path, phantoms):
 
 
 def test_more_voxels_than_any_scan_has(image, monkeypatch):
-    monkeypatch.setattr("limbeck.data.volume.MAX_VOXELS", 13439)
+    monkeypatch.setattr("limbeck.data.nifti.MAX_VOXELS", 13439)
     assert "24 x 28 x 20 voxels: expected at most 13439" in fails(image)

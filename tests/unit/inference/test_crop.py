@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from limbeck.data.geometry import Geometry
-from limbeck.data.volume import Grid
+from limbeck.data.grid import Grid
 from limbeck.errors import UsageError
 from limbeck.inference.crop import crop_of
 

@@ -8,8 +8,9 @@ from measured import rows
 
 from limbeck.anatomy import Modality
 from limbeck.data.cohort import Cohort, import_cohort
+from limbeck.data.grid import Grid
 from limbeck.data.importers import detect_layout
-from limbeck.data.volume import Grid, read_volume, write_labels
+from limbeck.data.volume import read_volume, write_labels
 from limbeck.errors import DataError, UsageError
 from limbeck.evaluation.table import Row
 from limbeck.phantom.cohort import write as write_phantoms

@@ -6,7 +6,6 @@ Sizes that a header declares are held against a limit, and against what the file
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +18,12 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from limbeck.data.grid import Grid, by
+from limbeck.data.header import MAX_VOXELS, check_affine, check_dimensions
 from limbeck.data.source import Source
 from limbeck.errors import DataError
 
-# 512 cubed with four channels: far above any clinical head scan, far below what makes a laptop swap.
-MAX_VOXELS = 2**29
 # Deflate cannot pack more than this many bytes into one.
 _MAX_DEFLATE_RATIO = 1032
-_log = logging.getLogger("limbeck")
 
 
 def unpack(sources: Sequence[Source]) -> list[tuple[NDArray[Any], Grid]]:
@@ -34,7 +31,7 @@ def unpack(sources: Sequence[Source]) -> list[tuple[NDArray[Any], Grid]]:
     path = sources[0].path
     image, grid = open_volume(sources[0])
     for source in sources[1:]:
-        _check_dimensions(source, image.shape)
+        check_dimensions(source, image.shape)
     proxy = image.dataobj
     raw = _payload(path, proxy.offset + int(np.prod(image.shape, dtype=np.int64)) * proxy.dtype.itemsize)
     voxels = int(np.prod(grid.shape))
@@ -59,11 +56,11 @@ def open_volume(source: Source) -> tuple[Any, Grid]:
         image: Any = nib.load(path)
         shape = tuple(int(size) for size in image.shape)
         _check_size(path, shape, image.dataobj)
-        _check_dimensions(source, shape)
+        check_dimensions(source, shape)
         grid = Grid.from_header((shape[0], shape[1], shape[2]), image.header)
     except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, AttributeError) as error:
         raise DataError(f"{path}: unreadable as NIfTI ({_first_line(error)}): copy or export it again") from error
-    _check_affine(path, grid)
+    check_affine(source, grid)
     return image, grid
 
 
@@ -82,32 +79,6 @@ def _check_size(path: Path, shape: tuple[int, ...], proxy: Any) -> None:
         raise DataError(
             f"{path}: truncated, {size} bytes where its header declares {declared}: copy or download it again"
         )
-
-
-def _check_dimensions(source: Source, shape: tuple[int, ...]) -> None:
-    while len(shape) > 3 and shape[-1] == 1 and source.channel is None:
-        shape = shape[:-1]
-    if source.channel is None and len(shape) == 3:
-        return
-    if source.channel is None:
-        remedy = "give each sequence its own file, or import with layout msd" if len(shape) == 4 else "export it again"
-        raise DataError(f"{source}: {len(shape)}-D, {by(shape)}, where one 3-D volume is expected: {remedy}")
-    if len(shape) != 4 or not 0 <= source.channel < shape[3]:
-        raise DataError(
-            f"{source}: {by(shape)}, where a 4-D file that has this channel is expected: check dataset.json"
-        )
-
-
-def _check_affine(path: Path, grid: Grid) -> None:
-    axes = grid.affine[:3, :3]
-    if not np.isfinite(grid.affine).all():
-        raise DataError(f"{path}: its affine holds NaN or infinite numbers: expected millimetres; export it again")
-    if abs(np.linalg.det(axes)) < 1e-6:
-        raise DataError(
-            f"{path}: its affine cannot be inverted, two axes point the same way or one has no length: export it"
-        )
-    if grid.unplaced:
-        _log.warning("%s: neither qform nor sform: orientation %s is a guess", path, grid.orientation)
 
 
 def _payload(path: Path, wanted: int) -> bytes | memoryview:

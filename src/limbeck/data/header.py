@@ -6,10 +6,13 @@ Nothing here asks for memory: a header is checked before the voxels are read.
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from limbeck.data.grid import Grid, by
+from limbeck.data.grid import by
 from limbeck.data.source import Source
 from limbeck.errors import DataError
 
@@ -37,19 +40,34 @@ def check_dimensions(source: Source, shape: tuple[int, ...]) -> None:
         )
 
 
-def check_affine(source: Source, grid: Grid) -> None:
-    """Refuse an affine that places no voxel; warn of a file that does not say where it lies.
+def check_affine(source: Source, affine: NDArray[np.float64]) -> None:
+    """Refuse an affine that places no voxel.
 
     Raises:
-        DataError: the affine holds NaN or infinite numbers, or cannot be inverted.
+        DataError: it holds NaN or infinite numbers, or cannot be inverted.
     """
-    if not np.isfinite(grid.affine).all():
+    if not np.isfinite(affine).all():
         raise DataError(
             f"{source.path}: its affine holds NaN or infinite numbers: expected millimetres; export it again"
         )
-    if abs(np.linalg.det(grid.affine[:3, :3])) < 1e-6:
+    if abs(np.linalg.det(affine[:3, :3])) < 1e-6:
         raise DataError(
             f"{source.path}: its affine cannot be inverted, two axes point the same way or one has no length: export it"
         )
-    if grid.unplaced:
-        _log.warning("%s: neither qform nor sform: orientation %s is a guess", source.path, grid.orientation)
+
+
+def check_voxels(source: Source, shape: Sequence[int]) -> int:
+    """The number of voxels, if a scan can have so many; Python's integers cannot wrap.
+
+    Raises:
+        DataError: a dimension is below 1, there is none, or there are more than `MAX_VOXELS` in all.
+    """
+    voxels = math.prod(shape)
+    if len(shape) == 0 or min(shape) < 1 or voxels > MAX_VOXELS:
+        raise DataError(f"{source.path}: its header declares {by(shape)} voxels: expected at most {MAX_VOXELS} in all")
+    return voxels
+
+
+def warn_unplaced(source: Source, lacks: str, orientation: str) -> None:
+    """Say that a file does not tell where it lies, so that left and right may be swapped."""
+    _log.warning("%s: %s: orientation %s is a guess", source.path, lacks, orientation)

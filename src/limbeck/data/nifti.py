@@ -17,8 +17,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from limbeck.data.grid import Grid, by
-from limbeck.data.header import MAX_VOXELS, check_affine, check_dimensions
+from limbeck.data.grid import Grid
+from limbeck.data.header import check_affine, check_dimensions, check_voxels, warn_unplaced
 from limbeck.data.source import Source
 from limbeck.errors import DataError
 
@@ -45,6 +45,11 @@ def unpack(sources: Sequence[Source]) -> list[tuple[NDArray[Any], Grid]]:
     return volumes
 
 
+def read_grid(source: Source) -> Grid:
+    """The grid alone, from the header, checked."""
+    return open_volume(source)[1]
+
+
 def open_volume(source: Source) -> tuple[Any, Grid]:
     """The image without its voxels, and its grid, checked."""
     path = source.path
@@ -60,17 +65,15 @@ def open_volume(source: Source) -> tuple[Any, Grid]:
         grid = Grid.from_header((shape[0], shape[1], shape[2]), image.header)
     except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, AttributeError) as error:
         raise DataError(f"{path}: unreadable as NIfTI ({_first_line(error)}): copy or export it again") from error
-    check_affine(source, grid)
+    check_affine(source, grid.affine)
+    if grid.unplaced:
+        warn_unplaced(source, "neither qform nor sform", grid.orientation)
     return image, grid
 
 
 def _check_size(path: Path, shape: tuple[int, ...], proxy: Any) -> None:
-    """Refuse what the header declares if no scan has it or the file cannot hold it; Python's integers cannot wrap."""
-    voxels = 1
-    for size in shape:
-        voxels *= size
-    if len(shape) == 0 or min(shape) < 1 or voxels > MAX_VOXELS:
-        raise DataError(f"{path}: its header declares {by(shape)} voxels: expected at most {MAX_VOXELS} in all")
+    """Refuse what the header declares if no scan has it or the file cannot hold it."""
+    voxels = check_voxels(Source(path), shape)
     if proxy.dtype.kind not in "iuf":
         raise DataError(f"{path}: holds voxels of type {proxy.dtype}: expected whole numbers or floats")
     declared = int(proxy.offset) + voxels * proxy.dtype.itemsize

@@ -233,5 +233,5 @@ def test_codes_beyond_a_byte_do_not_wrap_around(tmp_path, phantoms):
 
 
 def test_more_voxels_than_any_scan_has(image, monkeypatch):
-    monkeypatch.setattr("limbeck.data.nifti.MAX_VOXELS", 13439)
+    monkeypatch.setattr("limbeck.data.header.MAX_VOXELS", 13439)
     assert "24 x 28 x 20 voxels: expected at most 13439" in fails(image)

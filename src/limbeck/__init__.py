@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from limbeck.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from limbeck.inference.predictor import load as load
+    from limbeck.inference.model import Model
+
+    load = Model.load
 
 _ROOMS = ("losses", "methods", "networks", "data", "evaluation")
 
 
 def __getattr__(name: str) -> Any:
     if name == "load":
-        return importlib.import_module("limbeck.inference.predictor").load
+        return importlib.import_module("limbeck.inference.model").Model.load
     if name in _ROOMS:
         return importlib.import_module(f"limbeck.{name}")
     raise AttributeError(f"module 'limbeck' has no attribute {name!r}")

@@ -16,7 +16,8 @@ from limbeck.errors import LimbeckError, PartialError, ResourceError, UsageError
 
 if TYPE_CHECKING:
     from limbeck.data.source import Source
-    from limbeck.inference.predictor import Predictor, Segmentation
+    from limbeck.inference.predictor import Predictor
+    from limbeck.inference.segmentation import Segmentation
 
     Scans = Mapping[str, Path | Source]
 

@@ -15,12 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.anatomy import Modality
+from limbeck.data.alignment import aligned
 from limbeck.data.geometry import Box, Geometry
 from limbeck.data.grid import Grid, by
 from limbeck.data.source import Source
 from limbeck.data.volume import check_image, read_volumes
 from limbeck.errors import DataError, UsageError
 from limbeck.normalisation import Normalisation
+
+
+class GridsDifferError(DataError):
+    """Sequences of one patient lie on different grids."""
+
 
 Scan: TypeAlias = "Source | tuple[NDArray[Any], Grid]"
 
@@ -44,6 +50,23 @@ class Prepared:
         return Box.around((self.images != 0).any(axis=0), margin)
 
 
+@dataclass(frozen=True, eq=False)
+class Scans:
+    """Sequences of one patient on one grid, as they were read.
+
+    Attributes:
+        arrays: `[X,Y,Z]` float32 for each sequence that is there.
+        grid: where their voxels lie.
+        names: what to call each in a message.
+        notes: what was done to bring them onto one grid, a line each.
+    """
+
+    arrays: dict[Modality, NDArray[np.float32]]
+    grid: Grid
+    names: Mapping[Modality, str]
+    notes: tuple[str, ...] = ()
+
+
 def prepare(
     images: Mapping[Modality, Scan], spacing_mm: float, normalisation: Normalisation = Normalisation.Z_SCORE
 ) -> Prepared:
@@ -59,24 +82,53 @@ def prepare(
             image; a line for every problem.
         UsageError: no sequence is given, the spacing is not positive, or an array has not its grid's shape.
     """
-    if not images:
-        raise UsageError("no sequence given: expected at least one of flair, t1, t1ce, t2")
     if not spacing_mm > 0:
         raise UsageError(f"spacing of {spacing_mm:g} mm: expected a length above 0")
+    return to_model_space(read_scans(images), spacing_mm, normalisation)
+
+
+def read_scans(images: Mapping[Modality, Scan], *, align: bool = False) -> Scans:
+    """Read sequences, and check that they lie on one grid.
+
+    Args:
+        images: for each sequence that is there, its source, or an array `[X,Y,Z]` with its grid.
+        align: bring sequences on other grids onto one of them by what the headers say, instead of refusing them.
+
+    Raises:
+        GridsDifferError: the grids differ and are not to be aligned; a line for every odd one.
+        DataError: a file is bad, two sequences are the same image, or headers put them at different places; a line for
+            every problem.
+        UsageError: no sequence is given, or an array has not its grid's shape.
+    """
+    if not images:
+        raise UsageError("no sequence given: expected at least one of flair, t1, t1ce, t2")
     read = _read(images)
     names = {modality: str(scan) if isinstance(scan, Source) else modality.role for modality, scan in images.items()}
     grid, odd = odd_grids({modality: volume[1] for modality, volume in read.items()}, names)
+    notes: tuple[str, ...] = ()
+    if odd and not align:
+        raise GridsDifferError("\n".join(odd))
     if odd:
-        raise DataError("\n".join(odd))
-    _refuse_copies(read, names)
-    geometry = Geometry.of(grid, spacing_mm)
+        read, grid, notes = aligned(read, names)
+    arrays = {modality: volume[0] for modality, volume in read.items()}
+    _refuse_copies(arrays, names)
+    return Scans(arrays, grid, names, notes)
+
+
+def to_model_space(scans: Scans, spacing_mm: float, normalisation: Normalisation = Normalisation.Z_SCORE) -> Prepared:
+    """Sequences turned, resampled and normalised; their arrays are taken out of `scans`, so that memory is freed.
+
+    Raises:
+        DataError: as `normalise`, or the model grid would be absurdly large.
+    """
+    geometry = Geometry.of(scans.grid, spacing_mm)
+    available = np.array([modality in scans.arrays for modality in Modality])
     # np.zeros hands out untouched pages, so absent sequences cost nothing.
     result = np.zeros((len(Modality), *geometry.shape), np.float16)
-    for modality in sorted(read):
+    for modality in sorted(scans.arrays):
         # Taken out of the dictionary, so that each original is freed once it is done.
-        array = read.pop(modality)[0]
-        result[modality] = normalise(array, geometry, names[modality], normalisation)
-    return Prepared(result, np.array([modality in images for modality in Modality]), geometry)
+        result[modality] = normalise(scans.arrays.pop(modality), geometry, scans.names[modality], normalisation)
+    return Prepared(result, available, geometry)
 
 
 def normalise(
@@ -167,10 +219,10 @@ def odd_grids(grids: Mapping[Modality, Grid], names: Mapping[Modality, str]) -> 
     return grids[reference], lines
 
 
-def _refuse_copies(read: Mapping[Modality, tuple[NDArray[Any], Grid]], names: Mapping[Modality, str]) -> None:
+def _refuse_copies(arrays: Mapping[Modality, NDArray[Any]], names: Mapping[Modality, str]) -> None:
     """One image under two names is a mix-up, and a network would take it for two witnesses."""
-    for one, two in combinations(sorted(read), 2):
-        first, second = read[one][0], read[two][0]
+    for one, two in combinations(sorted(arrays), 2):
+        first, second = arrays[one], arrays[two]
         middle = first.shape[2] // 2
         # A single slice settles it nearly always.
         if np.array_equal(first[..., middle], second[..., middle]) and np.array_equal(first, second):

@@ -12,46 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.anatomy import Label, Modality, Region, Subset
+from limbeck.anatomy import Label, Modality, Subset
 from limbeck.batch import View
 from limbeck.data.cohort import CohortCase
 from limbeck.data.geometry import Geometry
-from limbeck.data.grid import Grid
 from limbeck.data.preprocess import prepare
 from limbeck.data.source import Source
 from limbeck.errors import ModelError, UsageError
+from limbeck.inference.choice import Choice
 from limbeck.inference.crop import CentreCrop
+from limbeck.inference.segmentation import Segmentation as Segmentation
 from limbeck.inference.sliding import Position, sliding_window
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import CARD, Card, load_card, load_method
 from limbeck.normalisation import Normalisation
 from limbeck.target import Target
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What `Predictor.segment` gives.
-
-    Attributes:
-        labels: `[X,Y,Z]` uint8, codes of `anatomy.Label`, on the scan's own grid.
-        scores: `[C,X,Y,Z]` float32 in [0, 1] on the same grid; what C means is the model's target.
-        grid: where the voxels lie.
-        subset: the sequences that were used.
-    """
-
-    labels: NDArray[np.uint8]
-    scores: NDArray[np.float32]
-    grid: Grid
-    subset: Subset
-
-    def volumes_ml(self) -> dict[str, float]:
-        """Volume of WT, TC and ET in millilitres."""
-        voxel_ml = float(abs(np.linalg.det(np.asarray(self.grid.affine)[:3, :3]))) / 1000.0
-        return {
-            region.name: float(np.isin(self.labels, [int(label) for label in region.labels]).sum() * voxel_ml)
-            for region in Region
-        }
 
 
 @dataclass(frozen=True)
@@ -120,15 +96,7 @@ class Predictor:
         return whole
 
     def segment(self, images: Mapping[str, str | Path | Source]) -> Segmentation:
-        """Segment one patient.
-
-        Args:
-            images: role (`flair`, `t1`, `t1ce`, `t2`, or an alias) -> NIfTI file; co-registered and skull-stripped.
-
-        Raises:
-            DataError: a file is missing or invalid, or the files do not share a grid.
-            UsageError: a role is unknown or twice, or the model needs a sequence that is not given.
-        """
+        """Segment one patient: for `limbeck predict` until it uses `Model`."""
         sources: dict[Modality, Source] = {}
         for role, path in images.items():
             modality = Modality.parse(role)
@@ -136,10 +104,11 @@ class Predictor:
                 raise UsageError(f"sequence {modality.role} is given twice")
             sources[modality] = path if isinstance(path, Source) else Source(Path(path))
         subset = self.choose(Subset(sources))
-        chosen = {modality: sources[modality] for modality in sorted(subset)}
-        prepared = prepare(chosen, self.card.spacing_mm, self.card.normalisation)
-        labels, scores = self._to_native(self.scores(torch.as_tensor(prepared.images), subset), prepared.geometry)
-        return Segmentation(labels, scores.numpy(), prepared.geometry.grid, subset)
+        prepared = prepare({m: sources[m] for m in sorted(subset)}, self.card.spacing_mm, self.card.normalisation)
+        scores = self.scores(torch.as_tensor(prepared.images), subset)
+        labels, native = to_native(scores, prepared.geometry, self.card.target)
+        choice = Choice(subset, (self.card.method,), "specialist")
+        return Segmentation(labels, native.numpy(), prepared.geometry.grid, self.card.target, choice)
 
     def segment_case(self, case: CohortCase, subset: Subset, crop: CentreCrop | None = None) -> NDArray[np.uint8]:
         """The label map of a cohort's case on the scan's own grid, from a subset of its sequences.
@@ -166,17 +135,19 @@ class Predictor:
             box = crop.box(case.geometry)
             inside = case.restore(torch.from_numpy(images))[(slice(None), *box.slices)]
             scores = box.restore(self.scores(inside, used, crop.size), case.geometry.shape, background)
-        return self._to_native(scores, case.geometry)[0]
+        return to_native(scores, case.geometry, self.card.target)[0]
 
     def _predict(self, view: View) -> Tensor:
         view = View(view.images.float(), view.available, view.origin)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return self.method.predict(view)
 
-    def _to_native(self, scores: Tensor, geometry: Geometry) -> tuple[NDArray[np.uint8], Tensor]:
-        native = geometry.to_native_scores(scores)
-        labels: NDArray[np.uint8] = self.card.target.decode(native[None])[0].numpy()
-        return labels, native
+
+def to_native(scores: Tensor, geometry: Geometry, target: Target) -> tuple[NDArray[np.uint8], Tensor]:
+    """The label map `[X,Y,Z]` and the scores `[C,X,Y,Z]` on the scan's own grid, of scores in model space."""
+    native = geometry.to_native_scores(scores)
+    labels: NDArray[np.uint8] = target.decode(native[None])[0].numpy()
+    return labels, native
 
 
 def load(
@@ -205,7 +176,7 @@ def checkpoint_folder(root: Path, checkpoint: Literal["best", "last"] = "best") 
         ModelError: there is no such folder.
     """
     if not root.is_dir():
-        raise ModelError(f"model folder {root} does not exist: expected a run folder of limbeck train")
+        raise ModelError(f"model folder {root} does not exist: expected a run folder of limbeck train, or a pack")
     other = "last" if checkpoint == "best" else "best"
     places = (root / checkpoint, root / other, root)
     return next((place for place in places if (place / CARD).is_file()), root)

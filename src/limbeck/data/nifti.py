@@ -1,115 +1,214 @@
 """NIfTI files, read with distrust.
 
 Sizes that a header declares are held against a limit, and against what the file can hold, before memory is asked for.
+Extensions between header and voxels are passed over. What is read is as long as the header says and its checksum is
+right, so that a damaged number in the header does not pass for another image.
 """
 
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
-import zlib
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from limbeck.data.grid import Grid
-from limbeck.data.header import check_affine, check_dimensions, check_voxels, warn_unplaced
-from limbeck.data.source import Source
+from limbeck.data.content import Content, opened
+from limbeck.data.grid import Grid, by, nifti_header
+from limbeck.data.header import check_affine, check_dimensions, check_extent, check_voxels, warn_unplaced
+from limbeck.data.source import NIFTI, Source, shown, suffix
 from limbeck.errors import DataError
 
-# Deflate cannot pack more than this many bytes into one.
-_MAX_DEFLATE_RATIO = 1032
+# Extensions lie between the header and the voxels; those of DICOM tags are the largest, some kilobytes.
+_MAX_OFFSET = 2**24
+# Some writers fill the last block of a file.
+_MAX_SURPLUS = 2**12
+_PIECE = 2**20
+_FORMS = {
+    "qform_code": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    "sform_code": ("srow_x", "srow_y", "srow_z"),
+}
+# nibabel would print what it mends, such as a pixdim[0] of 0, which is everyday.
+_SILENT = logging.Logger("nibabel")
+_SILENT.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the voxels lie in a file: their shape, type, first byte, and the scaling to their values."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float
+    inter: float
+
+    @property
+    def end(self) -> int:
+        """Bytes up to the end of the last voxel; of Python's integers, which cannot wrap."""
+        return self.offset + prod(self.shape) * self.dtype.itemsize
 
 
 def unpack(sources: Sequence[Source]) -> list[tuple[NDArray[Any], Grid]]:
-    """The channels of one file, scaled but not yet cast, each `[X,Y,Z]` in Fortran order."""
-    path = sources[0].path
-    image, grid = open_volume(sources[0])
-    for source in sources[1:]:
-        check_dimensions(source, image.shape)
-    proxy = image.dataobj
-    raw = _payload(path, proxy.offset + int(np.prod(image.shape, dtype=np.int64)) * proxy.dtype.itemsize)
-    voxels = int(np.prod(grid.shape))
+    """The channels of one file, scaled but not yet cast, each `[X,Y,Z]` in Fortran order.
+
+    Raises:
+        DataError: the file is missing, no NIfTI, damaged, truncated, longer than declared, or not fit for a scan.
+    """
+    with _opened(sources[0].path) as content:
+        layout, grid, read = _declared(sources[0], content)
+        for source in sources[1:]:
+            check_dimensions(source, layout.shape)
+        content.skip(layout.offset - read)
+        raw = content.read(layout.end - layout.offset)
+        if content.surplus(_MAX_SURPLUS + 1) > _MAX_SURPLUS:
+            raise DataError(
+                f"{content.name}: goes on after the {by(layout.shape)} voxels that its header declares: "
+                "its header is damaged; copy or export it again"
+            )
+    voxels = prod(grid.shape)
     volumes = []
     for source in sources:
-        start = proxy.offset + (source.channel or 0) * voxels * proxy.dtype.itemsize
-        flat = np.frombuffer(raw, proxy.dtype, count=voxels, offset=start).reshape(grid.shape, order="F")
-        if (proxy.slope, proxy.inter) != (1.0, 0.0):
-            flat = flat.astype(np.float32) * np.float32(proxy.slope) + np.float32(proxy.inter)
-        volumes.append((flat, grid))
+        start = (source.channel or 0) * voxels * layout.dtype.itemsize
+        flat = np.frombuffer(raw, layout.dtype, count=voxels, offset=start)
+        volumes.append((_scaled(flat, layout).reshape(grid.shape, order="F"), grid))
     return volumes
 
 
 def read_grid(source: Source) -> Grid:
-    """The grid alone, from the header, checked."""
+    """The grid alone, from the header, checked; no voxel is read.
+
+    Raises:
+        DataError: as `unpack`, as far as the header shows it.
+    """
     return open_volume(source)[1]
 
 
-def open_volume(source: Source) -> tuple[Any, Grid]:
-    """The image without its voxels, and its grid, checked."""
-    path = source.path
-    if not path.is_file():
-        raise DataError(f"{path}: no such file: check the path, or bring the file back")
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise DataError(f"{path}: no NIfTI file: expected a name that ends in .nii or .nii.gz")
+def open_volume(source: Source) -> tuple[Layout, Grid]:
+    """How the voxels lie in a file, and their grid, checked as by `read_grid`."""
+    with _opened(source.path) as content:
+        layout, grid, _ = _declared(source, content)
+    return layout, grid
+
+
+def _opened(path: Path) -> Any:
+    ending = suffix(path)
+    if ending not in NIFTI:
+        raise DataError(f"{shown(path)}: no NIfTI file: expected a name that ends in .nii or .nii.gz")
+    return opened(path, packed=ending == ".nii.gz")
+
+
+def _declared(source: Source, content: Content) -> tuple[Layout, Grid, int]:
+    """What the header says, checked, and the bytes that it took."""
+    header, read = _header(content)
     try:
-        image: Any = nib.load(path)
-        shape = tuple(int(size) for size in image.shape)
-        _check_size(path, shape, image.dataobj)
-        check_dimensions(source, shape)
-        grid = Grid.from_header((shape[0], shape[1], shape[2]), image.header)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: unreadable as NIfTI ({_first_line(error)}): copy or export it again") from error
+        with np.errstate(all="ignore"):
+            slope, inter = header.get_slope_inter()
+            layout = Layout(
+                tuple(int(size) for size in header.get_data_shape()),
+                np.dtype(header.get_data_dtype()),
+                header.get_data_offset(),
+                1.0 if slope is None else slope,
+                0.0 if inter is None else inter,
+            )
+            check_voxels(source, layout.shape)
+            _check_layout(content, layout, read)
+            check_dimensions(source, layout.shape)
+            grid = _grid(content.name, header, (layout.shape[0], layout.shape[1], layout.shape[2]))
+    except (HeaderDataError, ValueError, OverflowError) as error:
+        raise _unreadable(content.name, error) from error
     check_affine(source, grid.affine)
+    check_extent(source, grid.shape, grid.affine)
     if grid.unplaced:
         warn_unplaced(source, "neither qform nor sform", grid.orientation)
-    return image, grid
+    return layout, grid, read
 
 
-def _check_size(path: Path, shape: tuple[int, ...], proxy: Any) -> None:
+def _header(content: Content) -> tuple[Any, int]:
+    """The header, with what nibabel mends in it, and its length in bytes."""
+    block = content.read(Nifti1Header.sizeof_hdr)
+    second = Nifti2Header.sizeof_hdr in (int.from_bytes(block[:4], order) for order in ("little", "big"))
+    kind: Any = Nifti2Header if second else Nifti1Header
+    block += content.read(kind.sizeof_hdr - len(block))
+    header = kind(bytes(block), check=False)
+    magic = header["magic"].item()
+    if magic == kind.pair_magic:
+        raise DataError(f"{content.name}: the header of a pair (.hdr, .img): expected one file; convert it to .nii.gz")
+    if magic != kind.single_magic:
+        raise DataError(f"{content.name}: no NIfTI file, whatever its name says: copy or export it again")
+    try:
+        header.check_fix(logger=_SILENT)
+    except (HeaderDataError, ValueError, OverflowError) as error:
+        raise _unreadable(content.name, error) from error
+    return header, len(block)
+
+
+def _check_layout(content: Content, layout: Layout, read: int) -> None:
     """Refuse what the header declares if no scan has it or the file cannot hold it."""
-    voxels = check_voxels(Source(path), shape)
-    if proxy.dtype.kind not in "iuf":
-        raise DataError(f"{path}: holds voxels of type {proxy.dtype}: expected whole numbers or floats")
-    declared = int(proxy.offset) + voxels * proxy.dtype.itemsize
-    size = path.stat().st_size
-    if declared > size * (_MAX_DEFLATE_RATIO if path.name.endswith(".gz") else 1):
+    name = content.name
+    # Of floats with 128 bits there are several kinds, and the header does not tell which.
+    if layout.dtype.kind not in "iuf" or layout.dtype.itemsize > 8:
         raise DataError(
-            f"{path}: truncated, {size} bytes where its header declares {declared}: copy or download it again"
+            f"{name}: holds voxels of type {layout.dtype}: expected whole numbers or floats of up to 64 bits"
+        )
+    if not read <= layout.offset <= _MAX_OFFSET:
+        raise DataError(
+            f"{name}: its voxels begin at byte {layout.offset}: expected {read} to {_MAX_OFFSET}, after the header"
+        )
+    if layout.end > content.limit:
+        raise DataError(
+            f"{name}: truncated, {content.size} bytes where its header declares {layout.end}: copy or download it again"
         )
 
 
-def _payload(path: Path, wanted: int) -> bytes | memoryview:
-    """The first `wanted` bytes of a file's content. Unpacking stops there, so a bomb cannot go off."""
-    try:
-        packed = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
-    if not path.name.endswith(".gz"):
-        return packed
-    parts: list[bytes] = []
-    missing = wanted
-    try:
-        # Block-compressed files are a chain of gzip members.
-        while missing > 0 and packed:
-            member = zlib.decompressobj(wbits=31)
-            # One byte more than is wanted makes zlib read on to the checksum and compare it.
-            parts.append(member.decompress(packed, missing + 1))
-            missing -= len(parts[-1])
-            if missing >= 0 and not member.eof:
-                raise DataError(f"{path}: truncated, its compressed data have no end: copy or download it again")
-            packed = member.unused_data
-    except zlib.error as error:
-        raise DataError(f"{path}: damaged gzip ({error}): copy or download it again") from error
-    if missing > 0:
-        raise DataError(f"{path}: truncated: {missing} of {wanted} bytes are missing: copy or download it again")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def _grid(name: str, header: Any, shape: tuple[int, int, int]) -> Grid:
+    """The grid as a result will be written on it: in the numbers of NIfTI-1, and none of them NaN.
+
+    A form whose code is 0 places nothing, so what stands in it does not matter and is zero here.
+    """
+    grid = Grid.from_header(shape, header)
+    fields = dict(grid.header)
+    for code, names in _FORMS.items():
+        for field in names:
+            if not _fits(fields[field]):
+                if fields[code] != (0.0,):
+                    raise DataError(
+                        f"{name}: its {code[:5]} holds NaN or infinite numbers, so its affine is no place: export it"
+                    )
+                fields[field] = (0.0,) * len(fields[field])
+    if not _fits(fields["pixdim"][:4]):
+        raise DataError(f"{name}: its voxel sizes hold NaN or infinite numbers: expected millimetres; export it again")
+    fields["pixdim"] = tuple(size if _fits((size,)) else 0.0 for size in fields["pixdim"])
+    # One byte in NIfTI-1, four in NIfTI-2, of which one is used.
+    fields["xyzt_units"] = (float(int(fields["xyzt_units"][0]) & 0xFF),)
+    return Grid.from_header(shape, nifti_header(fields))
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+def _fits(values: tuple[float, ...]) -> bool:
+    return bool((np.abs(values) <= np.finfo(np.float32).max).all())
+
+
+def _scaled(stored: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """The values of voxels `[N]`: as stored, or float32 if there is a slope or an intercept."""
+    if (layout.slope, layout.inter) == (1.0, 0.0):
+        return stored
+    values = np.empty(stored.shape, np.float32)
+    # In double precision, where every 32-bit number is exact, and in pieces, so that it costs no memory.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(stored), _PIECE):
+            piece = stored[start : start + _PIECE].astype(np.float64)
+            values[start : start + _PIECE] = piece * layout.slope + layout.inter
+    return values
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    return DataError(f"{name}: unreadable as NIfTI ({reason}): copy or export it again")

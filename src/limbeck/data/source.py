@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,15 @@ class Source:
     channel: int | None = None
 
     def __str__(self) -> str:
-        return str(self.path) if self.channel is None else f"{self.path} (channel {self.channel})"
+        return shown(self.path) if self.channel is None else f"{shown(self.path)} (channel {self.channel})"
+
+
+def shown(path: Path) -> str:
+    """A path on one line, as an error can show it: line breaks, control characters and stray bytes are spelt out."""
+    return "".join(
+        ascii(letter)[1:-1] if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter
+        for letter in str(path)
+    )
 
 
 def suffix(path: Path) -> str:

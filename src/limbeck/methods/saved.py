@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
+import platform
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -33,6 +36,7 @@ CARD = "checkpoint.json"
 PREVIOUS = "previous.json"
 # How cards said z-score when there was nothing else.
 _FORMER_Z_SCORE = "z-score over the sequence's own non-zero voxels"
+LOG = logging.getLogger(__name__)
 _PLAIN_NAME = re.compile(r"[\w.-]+\.safetensors")
 
 
@@ -51,6 +55,8 @@ class Card:
         files: name -> SHA-256 of every file that belongs to this generation.
         origin: where it comes from (experiment, data and teacher hashes); free of paths.
         normalisation: what is done to intensities before it sees them.
+        label_scheme: the codes of the segmentations that it learnt from, before they were translated.
+        progress: what only training needs to go on, beside the state's tensors.
     """
 
     method: str
@@ -63,6 +69,8 @@ class Card:
     files: dict[str, str] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
     normalisation: Normalisation = Normalisation.Z_SCORE
+    label_scheme: str = ""
+    progress: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The card as it is written."""
@@ -70,17 +78,21 @@ class Card:
             "format": FORMAT,
             "limbeck": __version__,
             "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
             "method": self.method,
             "settings": self.settings,
             "subsets": [str(subset) for subset in self.subsets],
             "target": self.target.value,
             "channels": [modality.role for modality in Modality],
             "normalisation": self.normalisation.value,
+            "label_scheme": self.label_scheme,
             "spacing_mm": self.spacing_mm,
             "patch": list(self.patch),
             "step": self.step,
             "files": self.files,
             "origin": self.origin,
+            "progress": self.progress,
         }
 
     @classmethod
@@ -107,6 +119,9 @@ class Card:
                 files={str(name): str(digest) for name, digest in content["files"].items()},
                 origin=dict(content["origin"]),
                 normalisation=_normalisation(content["normalisation"]),
+                # Cards of earlier versions hold neither.
+                label_scheme=str(content.get("label_scheme", "")),
+                progress=dict(content.get("progress", {})),
             )
         except (KeyError, TypeError, ValueError, AttributeError, LimbeckError) as error:
             raise ModelError(f"checkpoint card is damaged: {type(error).__name__} {error}") from error
@@ -138,8 +153,12 @@ def save(folder: Path, method: Method[Any], card: Card, state: dict[str, torch.T
     _drop_unnamed(folder)
 
 
-def load_card(folder: Path) -> Card:
-    """The newest whole generation's card, its files verified.
+def load_card(folder: Path, tell: bool = True) -> Card:
+    """The newest whole generation's card, its files verified; a damaged one is reported, and the one before it used.
+
+    Args:
+        folder: holds the generations.
+        tell: whether to report it.
 
     Raises:
         ModelError: there is none, or every one is damaged; the message says how.
@@ -152,9 +171,13 @@ def load_card(folder: Path) -> Card:
         try:
             card = Card.from_json(json.loads(path.read_text(encoding="utf-8")))
             _verify(folder, card)
-            return card
         except (ModelError, OSError, ValueError) as error:
             problems.append(f"{name}: {error}")
+            continue
+        if tell and name != CARD:
+            found = "; ".join(problems) or f"{CARD} is missing"
+            LOG.warning("%s: %s: the generation before it is used, of step %d", folder, found, card.step)
+        return card
     detail = "; ".join(problems) or f"no {CARD} in it"
     raise ModelError(f"{folder} holds no usable checkpoint: {detail}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from limbeck.errors import ModelError
 from limbeck.methods.base import Method
-from limbeck.methods.saved import CARD, Card, load_card, load_part, save
+from limbeck.methods.saved import CARD, PREVIOUS, Card, load_card, load_part, save
+from limbeck.training import randomness
+from limbeck.training.log import LogState
 from limbeck.training.optimise import Optimisers
 
 LAST, BEST = "last", "best"
@@ -26,13 +29,46 @@ class Best:
     dice: float = -1.0
 
 
-def save_last(folder: Path, method: Method[Any], card: Card, step: int, optimisers: Optimisers, best: Best) -> None:
-    """Write the state after `step` steps: weights, buffers, optimisers, random state."""
-    state: dict[str, Tensor] = {**optimisers.state(), "random/cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["random/cuda"] = torch.cuda.get_rng_state()
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands between two steps; the crops of a step follow from its number.
+
+    Attributes:
+        step: steps taken.
+        best: the best validation.
+        pending: whether what follows the step (validation, the regular checkpoint) is still to be done.
+        log: lines written, and sums that are not lines yet.
+    """
+
+    step: int = 0
+    best: Best = Best()
+    pending: bool = False
+    log: LogState = LogState()
+
+
+def save_last(
+    folder: Path,
+    method: Method[Any],
+    card: Card,
+    position: Position,
+    optimisers: Optimisers,
+    random: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write all that the next step depends on: weights, buffers, optimisers, random states, position.
+
+    Args:
+        folder: the run's.
+        method: as it is after the position's step.
+        card: what it says of itself.
+        position: where the run stands.
+        optimisers: as they are.
+        random: the random states, if not those of this moment.
+    """
+    best = position.best
+    state: dict[str, Tensor] = {**optimisers.state(), **(randomness.state() if random is None else random)}
     state["best"] = torch.tensor([best.step, best.dice], dtype=torch.float64)
-    save(folder / LAST, method, dataclasses.replace(card, step=step), state)
+    progress = {"pending": position.pending, "log": dataclasses.asdict(position.log)}
+    save(folder / LAST, method, dataclasses.replace(card, step=position.step, progress=progress), state)
 
 
 def save_best(folder: Path, method: Method[Any], card: Card, step: int, dice: float, best: Best) -> Best:
@@ -44,24 +80,42 @@ def save_best(folder: Path, method: Method[Any], card: Card, step: int, dice: fl
     return Best(step, dice)
 
 
-def restore(folder: Path, method: Method[Any], optimisers: Optimisers) -> tuple[int, Best]:
-    """Put the newest whole checkpoint back; gives the steps behind it and the best validation, or a fresh start.
+def saved_card(folder: Path) -> Card | None:
+    """The card of a run's newest whole checkpoint, or None before its first.
 
     Raises:
-        ModelError: there are checkpoints but none is usable, or they are of another method.
+        ModelError: there are checkpoints but none is usable.
     """
     last = folder / LAST
-    if not (last / CARD).is_file():
-        return 0, Best()
-    card = load_card(last)
+    if not (last / CARD).is_file() and not (last / PREVIOUS).is_file():
+        return None
+    return load_card(last)
+
+
+def restore(folder: Path, method: Method[Any], optimisers: Optimisers, card: Card) -> Position:
+    """Put the newest whole checkpoint back; gives where it stands, which is the start if there is none.
+
+    Raises:
+        ModelError: there are checkpoints but none is usable, or they are of another method or experiment.
+    """
+    saved = saved_card(folder)
+    if saved is None:
+        return Position()
+    last = folder / LAST
+    mine, theirs = (str(side.origin.get("experiment", ""))[:8] for side in (card, saved))
+    if mine != theirs:
+        raise ModelError(f"{last} is of experiment {theirs or 'unknown'}, expected {mine}: move it away")
     try:
-        method.load_state_dict(load_part(last, card, "weights"))
+        method.load_state_dict(load_part(last, saved, "weights"))
     except RuntimeError as error:
         raise ModelError(f"{last} does not fit this method: {str(error).splitlines()[0]}") from error
-    state = load_part(last, card, "state")
-    optimisers.restore(state)
-    torch.set_rng_state(state["random/cpu"])
-    if "random/cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["random/cuda"])
-    step, dice = state["best"].tolist()
-    return card.step, Best(int(step), float(dice))
+    state = load_part(last, saved, "state")
+    try:
+        optimisers.restore(state)
+        randomness.restore(state)
+        step, dice = state["best"].tolist()
+        progress = saved.progress
+        log = LogState.from_json(progress.get("log"))
+        return Position(saved.step, Best(int(step), float(dice)), bool(progress.get("pending")), log)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ModelError(f"{last} is damaged ({type(error).__name__} {error}): move it away to start anew") from error

@@ -53,7 +53,16 @@ class OptimiserSettings:
 
 
 class DivergedError(LimbeckError):
-    """A loss or a gradient is no longer finite; no optimiser has stepped on it."""
+    """A loss or a gradient is no longer finite; no optimiser has stepped on it.
+
+    Attributes:
+        problem: what was found.
+        values: what was computed: norms by group, or terms by name.
+    """
+
+    def __init__(self, problem: str, values: Mapping[str, float], where: str = "") -> None:
+        super().__init__(f"{problem}{where}: lower learning_rate")
+        self.problem, self.values = problem, values
 
 
 class Optimisers:
@@ -76,7 +85,11 @@ class Optimisers:
         return rate
 
     def descend(self, fabric: Fabric, objectives: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
-        """One descent of the groups that were yielded together; returns each group's gradient norm."""
+        """One descent of the groups that were yielded together; returns each group's gradient norm.
+
+        Raises:
+            DivergedError: a gradient is NaN or infinite; no group has stepped.
+        """
         names = list(objectives)
         norms: dict[str, float] = {}
         for index, name in enumerate(names):
@@ -86,8 +99,9 @@ class Optimisers:
         for name in names:
             limit = self.settings.clip or math.inf
             norms[name] = float(nn.utils.clip_grad_norm_(self.groups[name], limit))
-            if not math.isfinite(norms[name]):
-                raise DivergedError(f"the gradient of group {name} is {norms[name]}: lower learning_rate")
+        for name, norm in norms.items():
+            if not math.isfinite(norm):
+                raise DivergedError(f"the gradient of group {name} is {norm}", norms)
         for name in names:
             self.by_group[name].step()
         return norms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,9 @@ from limbeck.errors import require
 from limbeck.methods.base import Method, Objectives, Progress
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import Card
-from limbeck.training.checkpoint import Best, restore, save_best, save_last
+from limbeck.training import divergence, randomness
+from limbeck.training.checkpoint import Best, Position, restore, save_best, save_last
+from limbeck.training.interrupts import Interrupted, impatiently, patiently, requested
 from limbeck.training.log import Log
 from limbeck.training.optimise import DivergedError, Optimisers, OptimiserSettings
 
@@ -95,64 +97,132 @@ def train(
 ) -> Best:
     """Train a method from its last checkpoint, or from the start, to the end; returns the best validation.
 
+    A signal that `interrupts.heed` notes stops it after the step that is being taken, with a checkpoint from which the
+    same weights and log follow as without the signal; a validation is broken off and made again.
+
     Raises:
-        DivergedError: a term is NaN or infinite; the message names it and the cases of the batch.
+        DivergedError: a term or a gradient is NaN or infinite; the message names it, the cases of the batch and where
+            the step is kept for study. The checkpoints are those of before.
+        Interrupted: a signal asked for it.
     """
     method.to(fabric.device)
     optimisers = Optimisers(method, optimiser)
-    start, best = restore(job.folder, method, optimisers)
-    log = Log(job.folder / "log.csv", start)
-    epochs = math.ceil(settings.steps / settings.epoch_steps)
-    clock = time.perf_counter()
-    for step, batch in enumerate(job.batches(start), start=start):
-        progress = Progress(step, settings.steps, step // settings.epoch_steps, epochs)
-        values = _descend(method, batch, progress, optimisers, fabric)
-        done = step + 1
-        log.add({**values, "seconds": time.perf_counter() - clock})
-        job.report(done, values["loss"])
-        last = done == settings.steps
-        if done % settings.epoch_steps == 0:
-            method.after_epoch(progress)
-        saves = last or done % settings.save_every == 0
-        # A checkpoint holds no half-filled means, so a resumed run writes the lines that this one writes.
-        if saves or done % settings.log_every == 0:
-            log.write(done, progress.epoch)
-        if last or (settings.validate_every and done % settings.validate_every == 0):
-            dice = job.validate(method)
-            log.write(done, progress.epoch, {"validation_dice": dice})
-            best = save_best(job.folder, method, job.card, done, dice, best)
-        if saves:
-            save_last(job.folder, method, job.card, done, optimisers, best)
+    position = restore(job.folder, method, optimisers, job.card)
+    log = Log(job.folder / "log.csv", position.step, position.log)
+    with patiently():
+        return _Loop(method, job, settings, optimisers, fabric, log, position.best).run(position)
+
+
+class _Loop:
+    """The steps of a run, and what follows each."""
+
+    def __init__(
+        self,
+        method: Method[Any],
+        job: Job,
+        settings: TrainingSettings,
+        optimisers: Optimisers,
+        fabric: Fabric,
+        log: Log,
+        best: Best,
+    ) -> None:
+        self.method, self.job, self.settings = method, job, settings
+        self.optimisers, self.fabric, self.log, self.best = optimisers, fabric, log, best
+        # How often the last step descended.
+        self._descents = 0
+
+    def run(self, position: Position) -> Best:
+        settings = self.settings
+        epochs = math.ceil(settings.steps / settings.epoch_steps)
+        if position.pending:
+            self._follow(position.step)
         clock = time.perf_counter()
-    return best
+        for step, batch in enumerate(self.job.batches(position.step), start=position.step):
+            progress = Progress(step, settings.steps, step // settings.epoch_steps, epochs)
+            values = self._step(batch, progress)
+            done = step + 1
+            self.log.add({**values, "seconds": time.perf_counter() - clock})
+            self.job.report(done, values["loss"])
+            if done % settings.epoch_steps == 0:
+                self.method.after_epoch(progress)
+            if self._due(done, settings.log_every):
+                self.log.write(done, progress.epoch)
+            self._follow(done)
+            clock = time.perf_counter()
+        return self.best
+
+    def _due(self, done: int, every: int) -> bool:
+        return done == self.settings.steps or (every > 0 and done % every == 0)
+
+    def _follow(self, done: int) -> None:
+        """What comes after a step: validation and a checkpoint where they are due, and the end if it was asked for."""
+        if self._due(done, self.settings.validate_every):
+            self._validate(done)
+        if requested() or self._due(done, self.settings.save_every):
+            self._save(done)
+        if requested():
+            raise Interrupted(requested(), self._note(done))
+
+    def _validate(self, done: int) -> None:
+        random = randomness.state()
+        try:
+            with impatiently():
+                dice = self.job.validate(self.method)
+        except Interrupted as stop:
+            self._save(done, pending=True, random=random)
+            raise Interrupted(stop.number, self._note(done)) from None
+        self.log.write(done, (done - 1) // self.settings.epoch_steps, {"validation_dice": dice})
+        self.best = save_best(self.job.folder, self.method, self.job.card, done, dice, self.best)
+
+    def _save(self, done: int, pending: bool = False, random: Mapping[str, Tensor] | None = None) -> None:
+        position = Position(done, self.best, pending, self.log.state)
+        save_last(self.job.folder, self.method, self.job.card, position, self.optimisers, random)
+
+    def _note(self, done: int) -> str:
+        return f"after step {done} of {self.settings.steps}, which is kept: limbeck train --resume {self.job.folder}"
+
+    def _step(self, batch: Batch, progress: Progress) -> dict[str, float]:
+        """All descents of one step; gives every term, group norm, the rate and their sum under their names."""
+        before = divergence.Before.of(self.method, self._descents)
+        values = {"learning_rate": self.optimisers.schedule(progress.step, progress.steps), "loss": 0.0}
+        self._descents = 0
+        self.method.train()
+        try:
+            iterator = self.method.training_step(batch, progress)
+            while (objectives := self._next(iterator)) is not None:
+                terms = _terms(objectives)
+                values.update(terms)
+                _check(terms)
+                for value in terms.values():
+                    values["loss"] += value
+                values.update(_of_groups(self.optimisers.descend(self.fabric, objectives)))
+                self._descents += 1
+        except DivergedError as error:
+            values.update(_of_groups(error.values))
+            where = divergence.keep(self.job.folder, self.method, self.job.card, before, batch, progress.step, values)
+            cases = ", ".join(batch.case_ids)
+            raise DivergedError(
+                error.problem, error.values, f" at step {progress.step} (cases {cases}; kept for study in {where})"
+            ) from error
+        return values
+
+    def _next(self, iterator: Iterator[Objectives]) -> Objectives | None:
+        # The generator's body runs inside next(), so autocast has to be open just there, and not in the descent.
+        with self.fabric.autocast():
+            return next(iterator, None)
 
 
-def _descend(
-    method: Method[Any], batch: Batch, progress: Progress, optimisers: Optimisers, fabric: Fabric
-) -> dict[str, float]:
-    """All descents of one step; gives every term, group norm, the rate and their sum under their names."""
-    method.train()
-    values = {"learning_rate": optimisers.schedule(progress.step, progress.steps), "loss": 0.0}
-    iterator = method.training_step(batch, progress)
-    while (objectives := _next(iterator, fabric)) is not None:
-        for group, terms in objectives.items():
-            for term, value in terms.items():
-                values[f"{group}/{term}"] = _finite(value, f"{group}/{term}", progress.step, batch)
-                values["loss"] += values[f"{group}/{term}"]
-        norms = optimisers.descend(fabric, objectives)
-        values.update({f"{group}/gradient_norm": norm for group, norm in norms.items()})
-    return values
+def _terms(objectives: Objectives) -> dict[str, float]:
+    return {
+        f"{group}/{name}": float(value.detach()) for group, terms in objectives.items() for name, value in terms.items()
+    }
 
 
-def _next(iterator: Iterator[Objectives], fabric: Fabric) -> Objectives | None:
-    # The generator's body runs inside next(), so autocast has to be open just there, and not in the descent.
-    with fabric.autocast():
-        return next(iterator, None)
+def _check(terms: Mapping[str, float]) -> None:
+    for name, value in terms.items():
+        if not math.isfinite(value):
+            raise DivergedError(f"loss term {name} is {value}", {})
 
 
-def _finite(value: Tensor, name: str, step: int, batch: Batch) -> float:
-    number = float(value.detach())
-    if not math.isfinite(number):
-        cases = ", ".join(batch.case_ids)
-        raise DivergedError(f"loss term {name} is {number} at step {step} (cases {cases}): lower learning_rate")
-    return number
+def _of_groups(norms: Mapping[str, float]) -> dict[str, float]:
+    return {f"{group}/gradient_norm": norm for group, norm in norms.items()}

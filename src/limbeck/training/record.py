@@ -1,0 +1,119 @@
+"""What a run folder remembers beside its checkpoints: the experiment, where things lay, and the machines it ran on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from limbeck.durable import write_json
+from limbeck.errors import ModelError
+from limbeck.version import __version__
+
+EXPERIMENT, ENVIRONMENT, PLACES = "experiment.yaml", "environment.json", "places.json"
+# What an experiment records and no setting says.
+HASHES = ("data", "split", "split_file", "augmentation", "teachers")
+# Facts of a session that can change the last bits of what it computes.
+_DECIDING = ("limbeck", "torch", "numpy", "python", "machine", "processor", "threads", "device", "precision")
+
+
+def read_experiment(folder: Path) -> dict[str, Any]:
+    """A run's experiment as it was recorded.
+
+    Raises:
+        ModelError: the folder is no run folder, or its record is damaged.
+    """
+    path = folder / EXPERIMENT
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelError(f"{folder} is no run folder: it has no {EXPERIMENT}: expected one of limbeck train") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ModelError(f"{path} is damaged ({' '.join(str(error).split())}): expected a run's settings") from error
+    if not is_record(content):
+        raise ModelError(f"{path} is damaged: expected a run's settings, with its method and the hashes of its data")
+    return dict(content)
+
+
+def is_record(content: object) -> bool:
+    """Whether a YAML file's content is a run's record, rather than settings that somebody wrote."""
+    return isinstance(content, dict) and {"method", "subset", "data", "split", "augmentation"} <= content.keys()
+
+
+def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a record, as a configuration would hold them; a hash is no setting."""
+    return {name: value for name, value in record.items() if name not in (*HASHES, "method")}
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> what it was and what it is, for every entry of `now` that is another, or was not there."""
+    return {
+        name: f"{name} was {_short(then.get(name, 'absent'))}, is {_short(value)}"
+        for name, value in now.items()
+        if json.loads(json.dumps(then.get(name))) != json.loads(json.dumps(value))
+    }
+
+
+def write_places(folder: Path, places: Mapping[str, Path]) -> None:
+    """Remember where data and teachers lay: hints for this machine, and no part of the experiment."""
+    hints = {
+        name: [str(path.absolute()), os.path.relpath(path.absolute(), folder.absolute())]
+        for name, path in places.items()
+    }
+    write_json(folder / PLACES, hints)
+
+
+def place_of(folder: Path, name: str) -> Path | None:
+    """Where something lay when the run was last trained, if it still lies there or moved along with the run."""
+    try:
+        whole, relative = json.loads((folder / PLACES).read_text(encoding="utf-8"))[name]
+        candidates = (Path(whole), folder / relative)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return next((path for path in candidates if path.exists()), None)
+
+
+def begin_session(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+    """Add a session to the run's history; gives what has changed since the last one and can change bits."""
+    path = folder / ENVIRONMENT
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        # Earlier versions kept the last session alone.
+        sessions = list(content["sessions"]) if "sessions" in content else [content]
+    except (OSError, ValueError, TypeError):
+        sessions = []
+    last = sessions[-1] if sessions and isinstance(sessions[-1], dict) else {}
+    write_json(path, {"sessions": [*sessions, dict(facts)]})
+    known = {name: facts[name] for name in _DECIDING if name in facts and name in last}
+    return list(differences(last, known).values())
+
+
+def machine_facts(device: torch.device, bf16: bool) -> dict[str, Any]:
+    """What a session computes with."""
+    return {
+        "limbeck": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": "bf16" if bf16 else "float32",
+    }
+
+
+def _short(value: object) -> str:
+    """A value as one would type it; of a hash its start."""
+    if isinstance(value, str) and len(value) == 64:
+        return value[:8]
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_short(part)}" for name, part in value.items()) or "none"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from limbeck.anatomy import LABEL_SCHEMES
 from limbeck.commands.arguments import at_least, check_folder
 from limbeck.commands.bar import bar
 from limbeck.normalisation import Normalisation
@@ -12,10 +13,12 @@ from limbeck.normalisation import Normalisation
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("source", type=Path, help="folder of the data set; it is read in place")
+    from limbeck.data.importers import IMPORTERS  # noqa: PLC0415
+
+    parser.add_argument("source", type=Path, help="folder of the data set, or a CSV table; it is read in place")
     parser.add_argument("--out", type=Path, required=True, help="cohort folder to write")
-    parser.add_argument("--layout", default="auto", help="auto, brats or msd")
-    parser.add_argument("--labels", default="auto", help="label codes: auto, brats2018, brats2023, brats2024 or msd")
+    parser.add_argument("--layout", default="auto", help=f"one of auto, {', '.join(IMPORTERS)}")
+    parser.add_argument("--labels", default="auto", help=f"label codes, one of auto, {', '.join(LABEL_SCHEMES)}")
     parser.add_argument("--spacing", type=float, default=1.0, help="voxel size in mm that networks will work in")
     parser.add_argument(
         "--normalisation",
@@ -31,12 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Import, showing what was decided."""
     from limbeck.data.cohort import import_cohort  # noqa: PLC0415 - torch
     from limbeck.data.importers import detect_layout  # noqa: PLC0415
+    from limbeck.data.importers.census import census  # noqa: PLC0415
 
     check_folder(arguments.out)
     importer, explanation = detect_layout(arguments.source, arguments.layout)
     cases = importer.find(arguments.source)
-    scheme = importer.scheme(arguments.source) if arguments.labels == "auto" else arguments.labels
-    print(f"{explanation}; labels read as {scheme} (--labels overrides)")
+    scheme, why = arguments.labels, "as told"
+    if scheme == "auto":
+        codes = importer.codes(arguments.source, cases)
+        scheme, why = codes.scheme, f"{codes.why} (--labels overrides)"
+    # Shown before the work begins, whoever reads the output.
+    print(f"{explanation}\nlabels read as {scheme}: {why}\n{census(cases)}", flush=True)
     with bar("Import", len(cases)) as advance:
         cohort = import_cohort(
             cases,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from limbeck.data.case import Case
-from limbeck.data.importers import brats, msd
+from limbeck.data.importers import bids, brats, msd, nnunet, table
+from limbeck.data.importers.codes import Codes, Naming, settle
 from limbeck.errors import DataError, UsageError, nearest
+
+
+def _nothing(source: Path) -> str:
+    del source
+    return ""
 
 
 @dataclass(frozen=True)
@@ -19,48 +25,80 @@ class Importer:
     Attributes:
         name: what the layout is called on the command line.
         explanation: how its files are named, in a line.
-        detect: whether a folder looks like it.
-        find: the cases in a folder; reads no image.
-        scheme: name of the label scheme (`anatomy.LABEL_SCHEMES`) that a folder's segmentations use.
+        detect: whether a folder (or the file of a table) looks like it.
+        find: the cases in it; reads no image.
+        naming: what the names in it say about the codes of the segmentations.
+        remark: what else the user should know of how it is read; empty if nothing.
     """
 
     name: str
     explanation: str
     detect: Callable[[Path], bool]
     find: Callable[[Path], list[Case]]
-    scheme: Callable[[Path], str]
+    naming: Callable[[Path], Naming]
+    remark: Callable[[Path], str] = _nothing
+
+    def scheme(self, source: Path) -> str:
+        """Name of the label scheme (`anatomy.LABEL_SCHEMES`) that the segmentations use; as `codes`."""
+        return self.codes(source).scheme
+
+    def codes(self, source: Path, cases: Sequence[Case] | None = None) -> Codes:
+        """The label scheme that the segmentations use, and why: by names first, then by a look at some of them.
+
+        Args:
+            source: the folder or table.
+            cases: what `find` gave for it, if that is known.
+
+        Raises:
+            DataError: as `find`; or names and segmentations contradict one another, or leave the codes open.
+        """
+        return settle(self.naming(source), self.find(source) if cases is None else cases, source)
 
 
 IMPORTERS: MappingProxyType[str, Importer] = MappingProxyType(
     {
-        "msd": Importer("msd", msd.EXPLANATION, msd.detect, msd.find, msd.scheme),
-        "brats": Importer("brats", brats.EXPLANATION, brats.detect, brats.find, brats.scheme),
+        "msd": Importer("msd", msd.EXPLANATION, msd.detect, msd.find, msd.naming),
+        "nnunet": Importer("nnunet", nnunet.EXPLANATION, nnunet.detect, nnunet.find, nnunet.naming),
+        "bids": Importer("bids", bids.EXPLANATION, bids.detect, bids.find, bids.naming),
+        "brats": Importer("brats", brats.EXPLANATION, brats.detect, brats.find, brats.naming, brats.remark),
+        "table": Importer("table", table.EXPLANATION, table.detect, table.find, table.naming, table.remark),
     }
 )
 
 
-def detect_layout(folder: Path, layout: str = "auto") -> tuple[Importer, str]:
-    """The importer for a folder, and why it was chosen, in a line for the user.
+def detect_layout(source: Path, layout: str = "auto") -> tuple[Importer, str]:
+    """The importer for a folder, or for the file of a table, and why it was chosen, in a line for the user.
 
     Where several fit, the most explicit wins: one with a manifest file before one that goes by file names.
 
     Raises:
-        DataError: the folder is missing, or looks like no layout that is known.
+        DataError: the folder is missing or cannot be read, or looks like no layout that is known.
         UsageError: a layout is named that does not exist.
     """
-    folder = Path(folder)
+    source = Path(source)
     if layout != "auto" and layout not in IMPORTERS:
         known = ["auto", *IMPORTERS]
         raise UsageError(f"unknown layout {layout!r}: expected {', '.join(known)}{nearest(layout, known)}")
-    if not folder.is_dir():
-        found = "is a file" if folder.is_file() else "no such folder"
-        raise DataError(f"{folder}: {found}: expected the folder of a data set")
+    _check_source(source, layout)
     if layout != "auto":
-        return IMPORTERS[layout], f"layout {layout}, as told"
-    fitting = [importer for importer in IMPORTERS.values() if importer.detect(folder)]
+        return IMPORTERS[layout], f"layout {layout}, as told{_remarked(IMPORTERS[layout], source)}"
+    fitting = [importer for importer in IMPORTERS.values() if importer.detect(source)]
     if not fitting:
         looked_for = "; ".join(f"{importer.name} ({importer.explanation})" for importer in IMPORTERS.values())
-        raise DataError(f"{folder}: no known layout: looked for {looked_for}")
+        raise DataError(f"{source}: no known layout: looked for {looked_for}")
     others = ", ".join(importer.name for importer in fitting[1:])
     also = f"; {others} would fit too: choose with --layout" if others else ""
-    return fitting[0], f"layout {fitting[0].name}: {fitting[0].explanation}{also}"
+    return fitting[0], f"layout {fitting[0].name}: {fitting[0].explanation}{_remarked(fitting[0], source)}{also}"
+
+
+def _check_source(source: Path, layout: str) -> None:
+    """Refuse what is neither a folder nor a table's file."""
+    if source.is_dir() or (source.is_file() and layout in ("auto", "table") and table.detect(source)):
+        return
+    found = "is a file" if source.is_file() else "no such folder"
+    raise DataError(f"{source}: {found}: expected the folder of a data set, or the CSV file of a table")
+
+
+def _remarked(importer: Importer, source: Path) -> str:
+    text = importer.remark(source)
+    return f"; {text}" if text else ""

@@ -8,98 +8,100 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from limbeck.anatomy import MODALITY_ALIASES, Modality
 from limbeck.data.case import Case, Source
+from limbeck.data.importers.codes import Naming
+from limbeck.data.importers.files import files
+from limbeck.data.importers.patients import joined, patient
+from limbeck.data.source import stem, suffix
 from limbeck.errors import DataError
 
-EXPLANATION = "BraTS: one folder a case with files such as <case>_t1ce.nii.gz or, since 2023, <case>-t1c.nii.gz"
+EXPLANATION = "BraTS: files such as <case>_t1ce.nii.gz or, since 2023, <case>-t1c.nii.gz, in any folders"
 
-_FILE = re.compile(r"(?P<case>.+)[_-](?P<role>[A-Za-z0-9]+)\.nii(\.gz)?$")
+_NAME = re.compile(r"(?P<case>.+)[_-](?P<role>[A-Za-z0-9]+)")
 _SEGMENTATION = ("seg", "segm")
+_SINCE_2023 = frozenset(("t1n", "t1c", "t2w", "t2f"))
+_BEFORE_2023 = frozenset(("flair", "t1ce", "t2"))
 # Folders below the one that is given: the year, the grade, the case, and one to spare.
 _DEPTH = 4
-# The last number of these names counts examinations of the same patient.
-_EXAMINATION = re.compile(r"(?P<patient>BraTS1[789]_.+)_\d+|(?P<later>BraTS-[A-Z]+-\d+)-\d+", re.IGNORECASE)
+# What other layouts call their images begins so.
+_BIDS = "sub-"
+
+_Roles = dict[Modality | None, list[Path]]
 
 
 def detect(folder: Path) -> bool:
     """Whether a file below the folder is named as BraTS names its sequences."""
-    return any(isinstance(role, Modality) for _, _, role in _files(folder))
+    return folder.is_dir() and any(isinstance(role, Modality) for _, _, role in _named(folder))
 
 
 def find(folder: Path) -> list[Case]:
     """The cases below a folder, by name. No image is read.
 
+    Where a `name_mapping.csv` lies below the folder too, cases that were one patient's in another year share a patient.
+
     Raises:
-        DataError: two files claim the same role in a case, or two cases have the same name; a line for each.
+        DataError: two files claim the same role in a case, or two cases have the same name (a line for each), or a
+            folder cannot be read.
     """
-    cases: dict[tuple[Path, str], dict[Modality | None, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for path, name, role in _files(folder):
+    cases: dict[tuple[Path, str], _Roles] = defaultdict(lambda: defaultdict(list))
+    for path, name, role in _named(folder):
         cases[path.parent, name][role].append(path)
     _adopt_segmentations(cases)
-    problems, found = [], {}
+    problems: list[str] = []
+    found: dict[str, Case] = {}
     for (parent, name), roles in sorted(cases.items()):
-        for role, paths in roles.items():
-            if len(paths) > 1:
-                what = "segmentation" if role is None else role.role
-                problems.append(f"{paths[0]}: {paths[1].name} is {what} of case {name} too: keep one of them")
+        problems += _claimed_twice(name, roles)
         if name in found:
             problems.append(f"{parent}: case {name} lies in another folder too: give each case its own name")
-        images = {role: Source(paths[0]) for role, paths in sorted(_images(roles).items())}
-        labels = Source(roles[None][0]) if None in roles else None
-        if images:
-            found[name] = Case(name, patient(name), images, labels)
+        case = _case(name, roles)
+        if case.images:
+            found[name] = case
     if problems:
         raise DataError("\n".join(problems))
-    return [found[name] for name in sorted(found)]
+    return joined([found[name] for name in sorted(found)], _mappings(folder))
 
 
-def scheme(folder: Path) -> str:
-    """Label codes by the style of the names: `brats2023` for t1n, t1c, t2w, t2f, else `brats2018`.
-
-    Names do not tell 2024 from 2023; its resection cavity is then an unknown label, and the message says so.
-    """
-    later = ("t1n", "t1c", "t2w", "t2f")
-    return "brats2023" if any(_role_text(path) in later for path, _, _ in _files(folder)) else "brats2018"
-
-
-def patient(case: str) -> str:
-    """Who was examined: the case's name without the number of the examination, where the year's names have one."""
-    match = _EXAMINATION.fullmatch(case)
-    return (match["patient"] or match["later"]) if match else case
+def naming(folder: Path) -> Naming:
+    """What the style of the names says about label codes: since 2023, enhancing tumour is 3."""
+    styles = {path_role(path) for path, _, role in _named(folder) if role is not None}
+    later, earlier = styles & _SINCE_2023, styles & _BEFORE_2023
+    if later and earlier:
+        return Naming("", f"names of both styles, such as {min(earlier)} and {min(later)}")
+    if later:
+        return Naming("brats2023", f"names such as {min(later)}, in use since 2023")
+    return Naming("brats2018", f"names such as {min(earlier)}, in use until 2022" if earlier else "no telling names")
 
 
-def _files(folder: Path) -> list[tuple[Path, str, Modality | None]]:
+def remark(folder: Path) -> str:
+    """Which table joins cases to patients, if there is one."""
+    tables = ", ".join(path.name for path in _mappings(folder))
+    return f"cases of one patient are joined by {tables}" if tables else ""
+
+
+def path_role(path: Path) -> str:
+    """The last word of a file's name, in lower case: `t1ce` of `case_t1ce.nii.gz`."""
+    match = _NAME.fullmatch(stem(path))
+    return match["role"].lower() if match else ""
+
+
+def _named(folder: Path) -> Iterator[tuple[Path, str, Modality | None]]:
     """Path, case and role (None for the segmentation) of every file whose name follows the pattern."""
-    found: list[tuple[Path, str, Modality | None]] = []
-    for path in _walk(folder, _DEPTH):
-        match = _FILE.match(path.name)
-        # Names that start so are BIDS.
-        if match is None or path.name.startswith("sub-"):
+    for path in files(folder, _DEPTH):
+        match = _NAME.fullmatch(stem(path)) if suffix(path) else None
+        if match is None or path.name.startswith(_BIDS):
             continue
         role = match["role"].lower()
         if role in _SEGMENTATION:
-            found.append((path, match["case"], None))
+            yield path, match["case"], None
         elif role in MODALITY_ALIASES:
-            found.append((path, match["case"], MODALITY_ALIASES[role]))
-    return found
+            yield path, match["case"], MODALITY_ALIASES[role]
 
 
-def _walk(folder: Path, depth: int) -> list[Path]:
-    files = []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_file():
-            files.append(entry)
-        elif depth > 1:
-            files += _walk(entry, depth - 1)
-    return files
-
-
-def _adopt_segmentations(cases: dict[tuple[Path, str], dict[Modality | None, list[Path]]]) -> None:
+def _adopt_segmentations(cases: dict[tuple[Path, str], _Roles]) -> None:
     """Give a folder's only case the segmentation beside it, even if that is named after something else.
 
     BraTS 2020 has one such file: W39_1998.09.19_Segm.nii in the folder of case 355.
@@ -114,10 +116,24 @@ def _adopt_segmentations(cases: dict[tuple[Path, str], dict[Modality | None, lis
             cases[parent, whole[0]][None] = cases.pop((parent, lone[0]))[None]
 
 
-def _images(roles: dict[Modality | None, list[Path]]) -> dict[Modality, list[Path]]:
-    return {role: paths for role, paths in roles.items() if role is not None}
+def _claimed_twice(name: str, roles: Mapping[Modality | None, list[Path]]) -> list[str]:
+    return [
+        f"{paths[0]}: {paths[1].name} is {'segmentation' if role is None else role.role} of case {name} too: "
+        "keep one of them"
+        for role, paths in roles.items()
+        if len(paths) > 1
+    ]
 
 
-def _role_text(path: Path) -> str:
-    match = _FILE.match(path.name)
-    return match["role"].lower() if match else ""
+def _case(name: str, roles: Mapping[Modality | None, list[Path]]) -> Case:
+    images = {role: Source(roles[role][0]) for role in Modality if role in roles}
+    return Case(name, patient(name), images, Source(roles[None][0]) if None in roles else None)
+
+
+def _mappings(folder: Path) -> list[Path]:
+    """Tables such as `name_mapping.csv` and `name_mapping_validation_data.csv`; cases lie one level deeper."""
+    return sorted(
+        path
+        for path in files(folder, _DEPTH - 1)
+        if path.name.lower().startswith("name_mapping") and path.suffix.lower() == ".csv"
+    )

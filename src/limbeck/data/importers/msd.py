@@ -5,33 +5,22 @@ The order of the channels and the meaning of the labels are read from the names 
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from limbeck.anatomy import LABEL_SCHEMES, Label, Modality
 from limbeck.data.case import Case, Source
-from limbeck.errors import DataError, UsageError
+from limbeck.data.importers import dataset_json, nnunet
+from limbeck.data.importers.codes import Naming
+from limbeck.data.source import stem
+from limbeck.errors import DataError
 
 EXPLANATION = "Medical Segmentation Decathlon: dataset.json beside imagesTr and labelsTr with 4-D files"
-
-# Words of label names, the telling ones first: "non-enhancing" must be met before "enhancing".
-_LABEL_WORDS = (
-    ("background", Label.BACKGROUND),
-    ("edema", Label.OEDEMA),
-    ("oedema", Label.OEDEMA),
-    ("resection", Label.RESECTION_CAVITY),
-    ("non-enhancing", Label.NECROTIC_CORE),
-    ("necro", Label.NECROTIC_CORE),
-    ("enhancing", Label.ENHANCING),
-)
 
 
 def detect(folder: Path) -> bool:
     """Whether the folder has a `dataset.json` that names its modalities, as the Decathlon's files do."""
-    path = folder / "dataset.json"
-    # nnU-Net's file of the same name says "channel_names" instead.
-    return path.is_file() and '"modality"' in path.read_text(encoding="utf-8", errors="replace")
+    return dataset_json.mentions(folder, "modality") and not nnunet.detect(folder)
 
 
 def find(folder: Path) -> list[Case]:
@@ -41,66 +30,46 @@ def find(folder: Path) -> list[Case]:
         DataError: `dataset.json` is no JSON, misses an entry, names a sequence that is none, or lists files that are
             not there; a line for each.
     """
-    content = _content(folder)
-    channels = _channels(folder, content)
-    problems, cases = [], {}
-    for entry in [*content.get("training", []), *content.get("test", [])]:
-        image, labels = (entry["image"], entry.get("label")) if isinstance(entry, dict) else (entry, None)
+    content = dataset_json.read(folder)
+    channels = dataset_json.channels(
+        folder, dataset_json.section(folder, content, "modality", "the name of each channel")
+    )
+    problems: list[str] = []
+    cases: dict[str, Case] = {}
+    for image, labels in _listed(folder, content):
         for name in (image, labels):
-            if name is not None and not (folder / name).is_file():
+            if name and not (folder / name).is_file():
                 problems.append(
                     f"{folder / name}: listed in dataset.json and not there: bring it back, or take it off the list"
                 )
-        case = Path(image).name.removesuffix(".gz").removesuffix(".nii")
+        case = stem(Path(image))
         images = {modality: Source(folder / image, channel) for modality, channel in sorted(channels.items())}
-        cases[case] = Case(case, case, images, Source(folder / labels) if labels is not None else None)
+        cases[case] = Case(case, case, images, Source(folder / labels) if labels else None)
     if problems:
         raise DataError("\n".join(problems))
     return [cases[name] for name in sorted(cases)]
 
 
-def scheme(folder: Path) -> str:
+def naming(folder: Path) -> Naming:
     """The label scheme with the meanings that `dataset.json` gives its codes.
 
     Raises:
         DataError: a label's name is not understood, or no known scheme has these meanings.
     """
-    path = folder / "dataset.json"
-    codes: dict[int, Label] = {}
-    for code, name in dict(_content(folder).get("labels", {})).items():
-        meanings = [label for word, label in _LABEL_WORDS if word in str(name).lower()]
-        if not meanings or not str(code).isdigit():
-            raise DataError(
-                f"{path}: label {code} is called {name!r}: expected a tumour tissue; give the scheme by name"
-            )
-        codes[int(code)] = meanings[0]
-    for known, meaning in LABEL_SCHEMES.items():
-        if codes == dict(meaning):
-            return known
-    raise DataError(f"{path}: its labels {codes} fit none of {', '.join(LABEL_SCHEMES)}; give the scheme by name")
+    scheme = dataset_json.scheme(folder, dataset_json.read(folder).get("labels"))
+    return Naming(scheme, "as dataset.json names them", certain=True)
 
 
-def _content(folder: Path) -> dict[str, Any]:
-    path = folder / "dataset.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file: expected beside imagesTr") from error
-    except ValueError as error:
-        raise DataError(f"{path}: no valid JSON ({error})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("modality"), dict):
-        raise DataError(f'{path}: no "modality" with the name of each channel')
-    return content
-
-
-def _channels(folder: Path, content: dict[str, Any]) -> dict[Modality, int]:
-    channels: dict[Modality, int] = {}
-    for channel, name in content["modality"].items():
-        try:
-            modality = Modality.parse(str(name))
-        except UsageError as error:
-            raise DataError(f"{folder / 'dataset.json'}: channel {channel}: {error}") from error
-        if modality in channels:
-            raise DataError(f"{folder / 'dataset.json'}: channels {channels[modality]} and {channel} are both {name}")
-        channels[modality] = int(channel)
-    return channels
+def _listed(folder: Path, content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Image and segmentation (empty if there is none) of every case on the lists."""
+    found = []
+    for part in ("training", "test"):
+        entries = content.get(part, [])
+        if not isinstance(entries, list):
+            raise DataError(f'{folder / dataset_json.NAME}: "{part}" is no list: expected one entry a case')
+        for entry in entries:
+            image, labels = (entry.get("image"), entry.get("label")) if isinstance(entry, dict) else (entry, None)
+            if not isinstance(image, str) or not isinstance(labels, str | None):
+                raise DataError(f'{folder / dataset_json.NAME}: "{part}" lists {entry!r}: expected paths of files')
+            found.append((image, labels or ""))
+    return found

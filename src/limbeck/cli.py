@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "score runs on the cases held out"),
     "benchmark": ("benchmark", "every method on every subset, fold and seed of a matrix"),
     "report": ("report", "one page from results"),
+    "pack": ("pack", "several runs in one model that picks by what is given"),
     "predict": ("predict", "segment a patient or a folder of patients"),
     "methods": ("methods", "the methods, their papers, teachers and subsets"),
     "info": ("info", "versions, device and folders"),

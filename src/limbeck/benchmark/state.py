@@ -22,8 +22,8 @@ from limbeck.errors import DataError, ModelError
 from limbeck.evaluation import table
 from limbeck.evaluation.table import RAW, Row
 from limbeck.experiment import digest_of
+from limbeck.inference.predictor import DONE
 from limbeck.methods.saved import load_card
-from limbeck.scoring import DONE
 
 RUNS, RESULTS, LOCKS = "runs", "results", "locks"
 

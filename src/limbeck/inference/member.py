@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from limbeck.errors import ModelError
+from limbeck.inference.choice import Service
 from limbeck.inference.predictor import checkpoint_folder
-from limbeck.methods import find
+from limbeck.methods import METHODS, find
 from limbeck.methods.saved import Card, load_card
+
+WEIGHTS = "weights-"
 
 
 @dataclass(frozen=True)
@@ -18,35 +22,50 @@ class Member:
         name: unlike that of any other member.
         folder: its checkpoint.
         card: what the checkpoint says of itself; its files are verified.
+        generalist: whether one network takes whatever is there.
     """
 
     name: str
     folder: Path
     card: Card
+    generalist: bool
+
+    @classmethod
+    def of(cls, name: str, folder: Path, card: Card) -> Member:
+        """A member of a verified checkpoint.
+
+        Raises:
+            ModelError: this version does not have its method.
+        """
+        if card.method not in METHODS:
+            raise ModelError(f"{folder}: method {card.method!r}, which this version of limbeck does not have")
+        return cls(name, folder, card, find(card.method).generalist)
 
     @property
-    def generalist(self) -> bool:
-        """Whether one network takes whatever is there."""
-        return find(self.card.method).generalist
+    def service(self) -> Service:
+        """What it can do."""
+        return Service(self.name, self.card.subsets, self.generalist)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Name -> SHA-256 of the files that prediction needs; what only training needs is not among them."""
+        return {name: digest for name, digest in self.card.files.items() if name.startswith(WEIGHTS)}
 
     def identity(self) -> dict[str, object]:
-        """What decides its scores."""
+        """What decides its scores, and where it comes from."""
         return {
             "name": self.name,
             "method": self.card.method,
             "experiment": self.card.origin.get("experiment"),
             "step": self.card.step,
-            "weights_sha256": next(
-                (digest for name, digest in self.card.files.items() if name.startswith("weights-")), None
-            ),
+            "weights_sha256": sorted(self.weights.values()),
         }
 
 
 def name_of(card: Card) -> str:
-    """What a run of `limbeck train` is called, of its checkpoint's card: it does not depend on where the run lies."""
+    """What a run of `limbeck train` is called, by its checkpoint's card: the same wherever the run lies now."""
     origin = card.origin
-    subset = str(card.subsets[0]) if len(card.subsets) == 1 else "any"
-    parts = [card.method, subset]
+    parts = [card.method, str(card.subsets[0]) if len(card.subsets) == 1 else "any"]
     parts += [f"{letter}{origin[key]}" for letter, key in (("f", "fold"), ("s", "seed")) if key in origin]
     if origin.get("experiment"):
         parts.append(str(origin["experiment"])[:8])
@@ -61,4 +80,4 @@ def member_of_run(folder: Path) -> Member:
     """
     found = checkpoint_folder(folder)
     card = load_card(found)
-    return Member(name_of(card), found, card)
+    return Member.of(name_of(card), found, card)

@@ -17,14 +17,14 @@ from limbeck.data.grid import Grid
 from limbeck.data.preprocess import GridsDifferError, Prepared, Scan, read_scans, to_model_space
 from limbeck.data.source import Source
 from limbeck.errors import DataError, UsageError
-from limbeck.inference.choice import Choice as Choice
-from limbeck.inference.choice import Service
+from limbeck.inference.choice import Choice
 from limbeck.inference.choice import choose as choose_members
 from limbeck.inference.flips import flipped_mean
 from limbeck.inference.member import Member, member_of_run
+from limbeck.inference.pack import is_pack, read_pack
 from limbeck.inference.postprocess import DropSmallEnhancing
 from limbeck.inference.predictor import Predictor, to_native
-from limbeck.inference.segmentation import Segmentation as Segmentation
+from limbeck.inference.segmentation import Segmentation
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import load_method
 
@@ -75,8 +75,15 @@ class Model:
             ModelError: the folder is missing, holds no model, or holds a damaged one.
             UsageError: the device is not there.
         """
-        member = member_of_run(Path(folder))
-        return cls(member.name, (member,), device, precision)
+        root = Path(folder)
+        if is_pack(root):
+            pack = read_pack(root)
+            return cls(pack.name, pack.members, device, precision)
+        member = member_of_run(root)
+        model = cls(member.name, (member,), device, precision)
+        # It is needed whatever is given, so a damaged one is told now.
+        model._predictors((member.name,))
+        return model
 
     def choose(self, given: Subset) -> Choice:
         """What is used of the sequences that are given: see `choice.choose`.
@@ -84,7 +91,7 @@ class Model:
         Raises:
             UsageError: no member can work with them; the message says what is missing.
         """
-        return choose_members(given, [Service(one.name, one.card.subsets, one.generalist) for one in self.members])
+        return choose_members(given, [member.service for member in self.members])
 
     def read(self, images: Mapping[str, Image], *, resample: bool = False) -> Patient:
         """Read the sequences that will be used, and bring them to model space; no network is touched.

@@ -21,13 +21,16 @@ from limbeck.data.source import Source
 from limbeck.errors import ModelError, UsageError
 from limbeck.inference.choice import Choice
 from limbeck.inference.crop import CentreCrop
-from limbeck.inference.segmentation import Segmentation as Segmentation
+from limbeck.inference.segmentation import Segmentation
 from limbeck.inference.sliding import Position, sliding_window
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import CARD, Card, load_card, load_method
 from limbeck.normalisation import Normalisation
 from limbeck.target import Target
+
+# Written last into a run's folder: what lies there is finished.
+DONE = "DONE"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""Runs made into a pack: what prediction needs of each, copied into one folder that is whole or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from limbeck.durable import replacing, sha256, write_json, write_text
+from limbeck.errors import ModelError, ResourceError, UsageError
+from limbeck.inference.member import Member, member_of_run
+from limbeck.inference.model_card import model_card
+from limbeck.inference.pack import MEMBERS, PACK, Pack, contents, is_pack, plain_name, read_pack, unlike
+from limbeck.inference.predictor import DONE
+from limbeck.methods.saved import CARD
+
+
+def pack(runs: Sequence[Path], out: Path, *, name: str | None = None, note: str = "", overwrite: bool = False) -> Pack:
+    """Put finished runs into one model; the same runs give the same bytes, in whatever order.
+
+    Args:
+        runs: folders of `limbeck train`: their best checkpoints are taken.
+        out: the folder to make.
+        name: what predictions will say made them; by default the folder's own name.
+        note: words of the maker for the model card.
+        overwrite: replace a pack that lies there.
+
+    Raises:
+        ModelError: a run is missing, unfinished or damaged.
+        UsageError: the runs share no space or no outputs, one is there twice, the name is none, or something lies
+            where the pack would go.
+        ResourceError: the disk is full.
+    """
+    called = out.resolve().name if name is None else name
+    if not plain_name(called):
+        raise UsageError(f"name {called!r}: expected one line of 1 to 200 characters")
+    check_place(out, overwrite)
+    members, cases = _members(runs)
+    content = contents(called, note.strip(), members, cases)
+    with _folder(out) as folder:
+        for member, entry in zip(members, content["members"], strict=True):
+            entry["checkpoint_sha256"] = _copy(member, folder / MEMBERS / member.name)
+        write_json(folder / PACK, content)
+        write_text(folder / "README.md", model_card(content))
+        # What was written is what will be read, or nothing is left behind.
+        read_pack(folder)
+    return read_pack(out)
+
+
+def check_place(out: Path, overwrite: bool) -> None:
+    """Refuse a place where a pack cannot or should not be written.
+
+    Raises:
+        UsageError: it is a file, or a folder that holds something; with `overwrite`, something else than a pack.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UsageError(f"{out} is no folder: expected a new name")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not is_pack(out):
+        raise UsageError(f"{out} holds something that is no pack: expected a new name")
+    if not overwrite:
+        raise UsageError(f"{out} exists: give --overwrite to replace it")
+
+
+def _members(runs: Sequence[Path]) -> tuple[list[Member], list[int | None]]:
+    """The runs as members, by name, and how many cases each has learnt from."""
+    if not runs:
+        raise UsageError("no run given: expected at least one folder of limbeck train")
+    found: dict[str, tuple[Member, Path]] = {}
+    for run in runs:
+        member = _member(run)
+        if member.name in found:
+            raise UsageError(f"{run} and {found[member.name][1]} are the same experiment: expected each once")
+        found[member.name] = (member, run)
+    ordered = [found[name] for name in sorted(found)]
+    members = [member for member, _ in ordered]
+    if problem := unlike(members):
+        raise UsageError(f"{problem}: pack them apart")
+    return members, [_training_cases(run) for _, run in ordered]
+
+
+def _member(run: Path) -> Member:
+    if not run.is_dir():
+        raise ModelError(f"run folder {run} does not exist: expected a run folder of limbeck train")
+    if is_pack(run):
+        raise ModelError(f"{run} is a pack already: expected the runs that it was made of")
+    if not (run / DONE).is_file():
+        raise ModelError(f"{run} is no finished run: it has no {DONE} file; finish its training first")
+    member = member_of_run(run)
+    if not member.card.origin.get("experiment"):
+        raise ModelError(
+            f"{run}: its checkpoint does not say which experiment made it: expected a run of limbeck train"
+        )
+    return member
+
+
+def _training_cases(run: Path) -> int | None:
+    try:
+        return int(json.loads((run / "environment.json").read_text(encoding="utf-8"))["training_cases"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _copy(member: Member, target: Path) -> str:
+    """The member's weights and its card; returns the card's checksum."""
+    for name, digest in member.weights.items():
+        with replacing(target / name) as temporary:
+            shutil.copyfile(member.folder / name, temporary)
+        if sha256(target / name) != digest:
+            raise ModelError(f"{member.folder / name} changed while it was copied: run the command again")
+    write_json(target / CARD, dataclasses.replace(member.card, files=member.weights).to_json())
+    return sha256(target / CARD)
+
+
+@contextmanager
+def _folder(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target`; on success it takes the target's name, else nothing of it is left.
+
+    A folder cannot replace one that is not empty, so an old pack steps aside first: a kill between the two renames
+    leaves it under a name of its own, and none in its place.
+    """
+    token = secrets.token_hex(6)
+    temporary, aside = (target.with_name(f".{token}.{what}.{target.name}") for what in ("tmp", "old"))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        # Every file was synced when it was written; the folders' own lists are synced here.
+        for place in (*(path for path in temporary.rglob("*") if path.is_dir()), temporary):
+            _sync(place)
+        if target.is_dir():
+            target.rename(aside)
+        temporary.rename(target)
+        _sync(target.parent)
+    except OSError as error:
+        if aside.is_dir() and not target.exists():
+            aside.rename(target)
+        raise ResourceError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

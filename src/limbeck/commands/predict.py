@@ -4,164 +4,188 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from limbeck.anatomy import LABEL_SCHEMES, Modality, Subset
+from limbeck.anatomy import LABEL_SCHEMES, Modality
 from limbeck.commands.arguments import Once, check_file, check_folder
 from limbeck.commands.bar import bar
-from limbeck.errors import LimbeckError, PartialError, ResourceError, UsageError
+from limbeck.errors import DataError, LimbeckError, PartialError, UsageError
 
 if TYPE_CHECKING:
-    from limbeck.data.source import Source
-    from limbeck.inference.predictor import Predictor
-    from limbeck.inference.segmentation import Segmentation
-
-    Scans = Mapping[str, Path | Source]
+    from limbeck.data.case import Case
+    from limbeck.inference.files import Options
+    from limbeck.inference.folder import Job, Outcome
+    from limbeck.inference.model import Model
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="run folder of limbeck train")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="run folder of limbeck train, or a pack")
     for modality in Modality:
-        help_text = f"the {modality.role} scan"
-        parser.add_argument(f"--{modality.role}", type=Path, action=Once, metavar="FILE", help=help_text)
+        text = f"the {modality.role} scan: a file, or the folder of a DICOM series"
+        parser.add_argument(f"--{modality.role}", type=Path, action=Once, metavar="FILE", help=text)
     parser.add_argument("--case", type=Path, action=Once, metavar="DIR", help="one patient's folder, in a known layout")
-    parser.add_argument("--folder", type=Path, action=Once, metavar="DIR", help="folder of patients, in a known layout")
+    parser.add_argument(
+        "--folder", type=Path, action=Once, metavar="DIR", help="folder of patients in a known layout, or a table"
+    )
+    parser.add_argument("--layout", default="auto", help="of --case or --folder, as limbeck import has it")
     parser.add_argument("-o", "--out", type=Path, required=True, help="mask to write, or a folder with --folder")
     parser.add_argument("--labels", default="brats2018", choices=sorted(LABEL_SCHEMES), help="codes to write")
+    parser.add_argument("--probabilities", action="store_true", help="write the probabilities of WT, TC and ET too")
+    parser.add_argument("--flips", action="store_true", help="mean over eight mirror images; eight times the work")
+    parser.add_argument(
+        *("--min-enhancing",), type=_volume, default=0.0, metavar="MM3", help="less enhancing tumour becomes core"
+    )
+    parser.add_argument("--resample", action="store_true", help="bring registered scans on several grids onto one")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--overwrite", action="store_true", help="replace masks that exist")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment one patient, or a folder of them."""
-    scans = {m.role: getattr(arguments, m.role) for m in Modality if getattr(arguments, m.role) is not None}
-    ways = [way for way in (scans, arguments.case, arguments.folder) if way]
-    if len(ways) != 1:
+    scans = {m: getattr(arguments, m.role) for m in Modality if getattr(arguments, m.role) is not None}
+    if sum(map(bool, (scans, arguments.case, arguments.folder))) != 1:
         raise UsageError("give the patient in one way: --t1ce FILE (and other sequences), --case DIR or --folder DIR")
-    _check_out(arguments, scans)
-
-    from limbeck.inference.predictor import load  # noqa: PLC0415 - torch
-
-    predictor = load(arguments.model, arguments.device)
-    if (arguments.model / "experiment.yaml").is_file() and not (arguments.model / "DONE").is_file():
-        print(
-            f"limbeck: note: {arguments.model} is unfinished: its weights are of step {predictor.card.step}",
-            file=sys.stderr,
-        )
+    if scans and arguments.layout != "auto":
+        raise UsageError("--layout goes with --case or --folder: expected neither, or one of these")
     if arguments.folder:
-        return _folder(predictor, arguments)
-    if arguments.case:
-        (scans,) = _cases(arguments.case, one=True).values()
-    result = _write(arguments.out, predictor, scans, arguments.labels)
-    volumes = ", ".join(f"{region} {volume:.1f} ml" for region, volume in result.volumes_ml().items())
-    print(f"{arguments.out}: from {result.subset}; {volumes}")
-    return 0
+        check_folder(arguments.out)
+    else:
+        _check_mask(arguments.out)
+
+    from limbeck.inference.files import Options  # noqa: PLC0415 - nibabel
+
+    options = Options(
+        labels=arguments.labels,
+        probabilities=arguments.probabilities,
+        flips=arguments.flips,
+        min_enhancing_mm3=arguments.min_enhancing,
+        resample=arguments.resample,
+    )
+    return _segment(arguments, _jobs(arguments, scans, options), options)
 
 
-def _folder(predictor: Predictor, arguments: argparse.Namespace) -> int:
-    cases = _cases(arguments.folder)
-    failures: list[str] = []
-    kept = 0
-    with bar("Predict", len(cases)) as advance:
-        for done, (name, scans) in enumerate(cases.items(), start=1):
-            target = arguments.out / f"{name}.nii.gz"
-            try:
-                if not arguments.overwrite and _finished(target, predictor, scans, arguments.labels):
-                    kept += 1
-                else:
-                    _refuse_existing(target, arguments.overwrite)
-                    _write(target, predictor, scans, arguments.labels)
-            except ResourceError:
-                raise
-            except LimbeckError as error:
-                failures.append(f"{name}: {error}")
-            advance(done)
-    already = f", {kept} of them from before" if kept else ""
-    print(f"{len(cases) - len(failures)} of {len(cases)} masks in {arguments.out}{already}")
-    if failures:
-        raise PartialError(f"{len(failures)} of {len(cases)} cases failed:\n  " + "\n  ".join(failures))
-    return 0
+def _check_mask(mask: Path) -> None:
+    """Refuse what can be told by the name alone."""
+    from limbeck.inference.places import ENDINGS  # noqa: PLC0415 - nibabel
+
+    check_file(mask, ENDINGS)
+    if not mask.parent.is_dir():
+        raise UsageError(f"output folder {mask.parent}: no such folder: expected one that is there")
 
 
-def _cases(folder: Path, one: bool = False) -> dict[str, dict[str, Source]]:
-    """Case name -> role -> where the sequence lies, which in a 4-D file is a channel."""
-    from limbeck.data.importers import detect_layout  # noqa: PLC0415 - nibabel
-
-    importer, _ = detect_layout(folder)
-    found = importer.find(folder)
-    if one and len(found) != 1:
-        raise UsageError(f"{folder} holds {len(found)} patients: use --folder")
-    return {case.id: {m.role: source for m, source in case.images.items()} for case in found}
-
-
-def _write(target: Path, predictor: Predictor, scans: Scans, scheme: str) -> Segmentation:
-    from limbeck.data.volume import write_labels  # noqa: PLC0415
-    from limbeck.durable import sha256, write_json  # noqa: PLC0415
-
-    result = predictor.segment(scans)
-    write_labels(target, result.labels, result.grid, scheme)
-    facts = {
-        **_maker(predictor, scans, scheme),
-        "mask_sha256": sha256(target),
-        "volumes_ml": {region: round(volume, 3) for region, volume in result.volumes_ml().items()},
-        "note": "research software, not for clinical use",
-    }
-    write_json(_beside(target), facts)
-    return result
-
-
-def _maker(predictor: Predictor, scans: Scans, scheme: str) -> dict[str, Any]:
-    """What decides a mask: two masks with the same maker are the same."""
+def _jobs(arguments: argparse.Namespace, scans: dict[Modality, Path], options: Options) -> list[Job]:
+    """What is to be done, once it is sure that it may be."""
+    from limbeck.data.case import Case  # noqa: PLC0415
     from limbeck.data.source import Source  # noqa: PLC0415
-    from limbeck.durable import sha256  # noqa: PLC0415
+    from limbeck.inference.files import Files  # noqa: PLC0415
+    from limbeck.inference.folder import Job  # noqa: PLC0415
+    from limbeck.inference.places import check_case_names, check_format, check_places  # noqa: PLC0415
 
-    card = predictor.card
-    subset = predictor.choose(Subset(Modality.parse(role) for role in scans))
-    paths = {role: scan.path if isinstance(scan, Source) else scan for role, scan in scans.items()}
-    return {
-        "model": {"method": card.method, "experiment": card.origin.get("experiment"), "step": card.step},
-        "sequences": str(subset),
-        "scans_sha256": {role: sha256(path) for role, path in paths.items() if Modality.parse(role) in subset},
-        "labels": scheme,
-    }
-
-
-def _finished(target: Path, predictor: Predictor, scans: Scans, scheme: str) -> bool:
-    """Whether an earlier call has written this mask from these scans, and it is still what was written."""
-    from limbeck.durable import sha256  # noqa: PLC0415
-
-    try:
-        facts = json.loads(_beside(target).read_text(encoding="utf-8"))
-        if facts.get("mask_sha256") != sha256(target):
-            return False
-        return all(facts.get(key) == value for key, value in _maker(predictor, scans, scheme).items())
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _check_out(arguments: argparse.Namespace, scans: dict[str, Path]) -> None:
-    """Refuse an output that cannot be written or would replace something, before the model is read."""
-    out: Path = arguments.out
+    given = {modality: Source(path) for modality, path in scans.items()}
+    cases = [Case("", "", given)] if given else _cases(arguments)
     if arguments.folder:
-        check_folder(out)
-        return
-    check_file(out, (".nii", ".nii.gz"))
-    for role, scan in scans.items():
-        if out.resolve() == scan.resolve():
-            raise UsageError(f"output {out} is the {role} scan itself: expected another name")
-    _refuse_existing(out, arguments.overwrite)
+        check_case_names(case.id for case in cases)
+        jobs = [Job(case.id, case.images, Files(arguments.out / f"{case.id}.nii.gz")) for case in cases]
+    else:
+        jobs = [Job(str(arguments.out), cases[0].images, Files(arguments.out))]
+    inputs = [source.path for case in cases for source in (*case.images.values(), case.labels) if source is not None]
+    check_places(jobs, inputs, options)
+    if not arguments.folder:
+        check_format(jobs[0])
+        if not arguments.overwrite:
+            jobs[0].files.refuse_existing(options)
+    return jobs
 
 
-def _beside(target: Path) -> Path:
-    """The JSON file beside a mask."""
-    return target.with_name(target.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+def _cases(arguments: argparse.Namespace) -> list[Case]:
+    from limbeck.data.importers import detect_layout  # noqa: PLC0415
+
+    place = arguments.case or arguments.folder
+    importer, _ = detect_layout(place, arguments.layout)
+    found = importer.find(place)
+    if not found:
+        raise DataError(f"{place}: no patients in layout {importer.name}: expected at least one")
+    if arguments.case and len(found) != 1:
+        raise UsageError(f"{place} holds {len(found)} patients: use --folder")
+    return found
 
 
-def _refuse_existing(target: Path, overwrite: bool) -> None:
-    for path in (target, _beside(target)):
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists: give --overwrite to replace it")
+def _segment(arguments: argparse.Namespace, jobs: list[Job], options: Options) -> int:
+    from limbeck.inference import model as models  # noqa: PLC0415 - torch
+    from limbeck.inference.folder import segment_all  # noqa: PLC0415
+
+    model = models.Model.load(arguments.model, arguments.device)
+    _tell_unfinished(arguments.model, model)
+    with bar("Predict", len(jobs)) as advance:
+        finished = 0
+
+        def done(outcome: Outcome) -> None:
+            nonlocal finished
+            finished += 1
+            for warning in (outcome.facts or {}).get("warnings", ()):
+                print(f"limbeck: warning: {outcome.job.name}: {warning}", file=sys.stderr)
+            advance(finished)
+
+        outcomes = segment_all(model, jobs, options, overwrite=arguments.overwrite, done=done)
+    if arguments.folder:
+        return _tell_folder(arguments, outcomes)
+    return _tell_patient(arguments, outcomes[0])
+
+
+def _tell_unfinished(folder: Path, model: Model) -> None:
+    if (folder / "experiment.yaml").is_file() and not (folder / "DONE").is_file():
+        step = model.members[0].card.step
+        print(f"limbeck: note: {folder} is unfinished: its weights are of step {step}", file=sys.stderr)
+
+
+def _tell_patient(arguments: argparse.Namespace, outcome: Outcome) -> int:
+    if outcome.facts is None:
+        assert outcome.error is not None, "a job has facts or an error"
+        raise outcome.error
+    facts = outcome.facts
+    if arguments.json:
+        print(json.dumps({"mask": str(arguments.out), **facts}, indent=1, ensure_ascii=False))
+    else:
+        volumes = ", ".join(f"{region} {volume:.1f} ml" for region, volume in facts["volumes_ml"].items())
+        names = ", ".join(member["name"] for member in facts["model"]["members"])
+        print(f"{arguments.out}: from {facts['sequences']} by the {facts['kind']} {names}; {volumes}")
+    return 0
+
+
+def _tell_folder(arguments: argparse.Namespace, outcomes: Sequence[Outcome]) -> int:
+    failed = {outcome.job.name: _line(outcome.error) for outcome in outcomes if outcome.error is not None}
+    kept = [outcome.job.name for outcome in outcomes if outcome.kept]
+    if arguments.json:
+        masks = {o.job.name: {"mask": str(o.job.files.mask), **o.facts} for o in outcomes if o.facts is not None}
+        print(json.dumps({"masks": masks, "kept": kept, "failed": failed}, indent=1, ensure_ascii=False))
+    else:
+        already = f", {len(kept)} of them from before" if kept else ""
+        print(f"{len(outcomes) - len(failed)} of {len(outcomes)} masks in {arguments.out}{already}")
+    if failed:
+        lines = "\n  ".join(f"{name}: {line}" for name, line in failed.items())
+        first = next(outcome.error for outcome in outcomes if outcome.error is not None)
+        raise PartialError(f"{len(failed)} of {len(outcomes)} cases failed:\n  {lines}") from first
+    return 0
+
+
+def _line(error: Exception) -> str:
+    """An error as one line; one that nobody foresaw says its kind."""
+    text = "; ".join(str(error).strip().splitlines())
+    return text if isinstance(error, LimbeckError) else f"{type(error).__name__}: {text}"
+
+
+def _volume(text: str) -> float:
+    """A type for argparse: a volume in mm3."""
+    try:
+        volume = float(text)
+    except ValueError:
+        volume = -1.0
+    if not 0 <= volume < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a volume in mm3, 0 or more")
+    return volume

@@ -1,0 +1,276 @@
+"""The files of one prediction: the mask, its probabilities if they are asked for, and a JSON that says what made them.
+
+The JSON is the commit mark. It takes its name last, and an old one goes before what it describes is replaced: wherever
+one lies, what it names lies beside it, whole and of the same making.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.anatomy import Modality, Region
+from limbeck.data.grid import Grid, nifti_header
+from limbeck.data.source import Source, stem
+from limbeck.data.volume import label_scheme, read_grid, write_labels
+from limbeck.durable import replacing, sha256
+from limbeck.errors import ResourceError, UsageError
+from limbeck.version import __version__
+
+if TYPE_CHECKING:
+    from limbeck.inference.choice import Choice
+    from limbeck.inference.model import Model
+    from limbeck.inference.postprocess import DropSmallEnhancing
+    from limbeck.inference.segmentation import Segmentation
+
+DICOM_SEG = ".dcm"
+# Formats whose header lies in one file and whose voxels in another of the same name.
+_DETACHED = (".mhd", ".nhdr")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, as far as it decides what is written.
+
+    Attributes:
+        labels: name of the label scheme (`anatomy.LABEL_SCHEMES`) whose codes the mask has.
+        probabilities: whether those of the regions are written too.
+        flips: whether the mean over mirrored heads is taken.
+        min_enhancing_mm3: less enhancing tumour than this becomes necrotic core; 0 leaves all as it is.
+        resample: whether sequences on several grids are brought onto one.
+    """
+
+    labels: str = "brats2018"
+    probabilities: bool = False
+    flips: bool = False
+    min_enhancing_mm3: float = 0.0
+    resample: bool = False
+
+    @property
+    def processing(self) -> DropSmallEnhancing | None:
+        """The step after the network, if there is one."""
+        if not self.min_enhancing_mm3:
+            return None
+        # Imported here, since it needs torch: what is refused is refused at once.
+        from limbeck.inference.postprocess import DropSmallEnhancing  # noqa: PLC0415
+
+        return DropSmallEnhancing(self.min_enhancing_mm3)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a prediction is written, by the place of its mask."""
+
+    mask: Path
+
+    @property
+    def facts(self) -> Path:
+        """The JSON beside the mask."""
+        return self.mask.with_name(f"{self._stem}.json")
+
+    @property
+    def probabilities(self) -> Path:
+        """The regions' probabilities beside the mask."""
+        return self.mask.with_name(f"{self._stem}_probabilities.nii.gz")
+
+    def wanted(self, options: Options) -> tuple[Path, ...]:
+        """All files that these options lead to."""
+        return (self.mask, self.facts, *((self.probabilities,) if options.probabilities else ()))
+
+    def refuse_existing(self, options: Options) -> None:
+        """Keep what lies there.
+
+        Raises:
+            UsageError: one of the files exists.
+        """
+        for path in self.wanted(options):
+            if path.exists():
+                raise UsageError(f"{path} exists: give --overwrite to replace it")
+
+    @property
+    def _stem(self) -> str:
+        return stem(self.mask).removesuffix(DICOM_SEG)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is written of a segmentation; the scores, many times as large, are let go.
+
+    Attributes:
+        labels: `[X,Y,Z]` uint8, codes of `anatomy.Label`.
+        regions: `[3,X,Y,Z]` float32, probabilities of WT, TC and ET; None if they are not asked for.
+        grid: where the voxels lie.
+        volumes_ml: volume of each region in millilitres.
+        warnings: a line each.
+    """
+
+    labels: NDArray[np.uint8]
+    regions: NDArray[np.float32] | None
+    grid: Grid
+    volumes_ml: dict[str, float]
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, result: Segmentation, options: Options) -> Content:
+        """Take what will be written."""
+        regions = result.regions() if options.probabilities else None
+        return cls(result.labels, regions, result.grid, result.volumes_ml(), result.warnings)
+
+
+def provenance(model: Model, choice: Choice, scans: Mapping[Modality, Source], options: Options) -> dict[str, Any]:
+    """What decides a prediction, as plain numbers and words: two with the same provenance are the same.
+
+    Args:
+        model: what predicts.
+        choice: the sequences and the members of the model that it will use.
+        scans: where the patient's sequences lie, also those that will not be used.
+        options: what was asked for.
+
+    Raises:
+        OSError: a scan cannot be read.
+    """
+    used = {modality: scans[modality] for modality in sorted(choice.subset)}
+    # A 4-D file holds several sequences, and is looked through once.
+    digests = {path: _digest(path) for path in {source.path for source in used.values()}}
+    identity: dict[str, Any] = dict(model.identity())
+    # A pack that gains a member for another subset still makes the same mask.
+    members = [member for member in identity["members"] if member["name"] in choice.members]
+    facts = {
+        "model": {**identity, "members": members},
+        "sequences": str(choice.subset),
+        "kind": choice.kind,
+        "scans_sha256": {modality.role: digests[source.path] for modality, source in used.items()},
+        "channels": {modality.role: source.channel for modality, source in used.items() if source.channel is not None},
+        "options": asdict(options),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
+
+
+def finished(files: Files, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The facts of an earlier prediction of this provenance, if its files are still what was written; else None."""
+    try:
+        facts: dict[str, Any] = json.loads(files.facts.read_text(encoding="utf-8"))
+        same = all(facts.get(key) == value for key, value in made_from.items())
+        if not same or facts.get("mask_sha256") != sha256(files.mask):
+            return None
+        probabilities = facts.get("probabilities_sha256")
+        return facts if probabilities is None or probabilities == sha256(files.probabilities) else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def write(
+    files: Files,
+    content: Content,
+    made_from: Mapping[str, Any],
+    options: Options,
+    scans: Mapping[Modality, Source],
+) -> dict[str, Any]:
+    """Write a prediction, replacing what lies there; gives its facts, which are what the JSON holds.
+
+    Everything is written beside its place, under names that begin with a dot, before anything takes its name.
+
+    Raises:
+        UsageError: the label scheme has no code for a label that occurs, or the mask is DICOM and no series has its
+            grid.
+        ResourceError: the disk is full.
+    """
+    try:
+        return _write_all(files, content, made_from, options, scans)
+    except ResourceError as error:
+        # The error of the innermost writer names a temporary file.
+        raise ResourceError(f"no space left to write {files.mask}: free some and run the command again") from error
+
+
+def _write_all(
+    files: Files,
+    content: Content,
+    made_from: Mapping[str, Any],
+    options: Options,
+    scans: Mapping[Modality, Source],
+) -> dict[str, Any]:
+    stale = _stale_probabilities(files, options)
+    with ExitStack() as places:
+        # The last to enter takes its name first.
+        facts_path = places.enter_context(replacing(files.facts))
+        mask = places.enter_context(replacing(files.mask))
+        _write_mask(mask, content, options.labels, scans)
+        digests = {"mask_sha256": sha256(mask)}
+        if content.regions is not None:
+            probabilities = places.enter_context(replacing(files.probabilities))
+            write_probabilities(probabilities, content.regions, content.grid)
+            digests["probabilities_sha256"] = sha256(probabilities)
+        facts = {
+            "limbeck": __version__,
+            **made_from,
+            "codes": {str(code): label.name.lower() for code, label in label_scheme(options.labels).items()},
+            "volumes_ml": {region: round(volume, 3) for region, volume in content.volumes_ml.items()},
+            "warnings": list(content.warnings),
+            **digests,
+            "note": "research software, not for clinical use",
+        }
+        facts_path.write_text(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        for path in (files.facts, *stale):
+            path.unlink(missing_ok=True)
+    return facts
+
+
+def write_probabilities(path: Path, regions: NDArray[np.float32], grid: Grid) -> None:
+    """Write `[3,X,Y,Z]` probabilities of WT, TC and ET as a 4-D float32 NIfTI `[X,Y,Z,3]` on `grid`; not durably."""
+    header = nifti_header(grid.header)
+    header["descrip"] = f"probabilities of {', '.join(region.name for region in Region)}".encode()
+    image = nib.Nifti1Image(np.moveaxis(regions, 0, -1), None, header)
+    image.set_data_dtype(np.float32)
+    nib.save(image, path)
+
+
+def _write_mask(path: Path, content: Content, scheme: str, scans: Mapping[Modality, Source]) -> None:
+    if path.name.endswith(DICOM_SEG):
+        from limbeck.data import dicom_seg  # noqa: PLC0415 - the extra [dicom]
+
+        dicom_seg.write(path, content.labels, _series(path, content.grid, scans))
+    else:
+        write_labels(path, content.labels, content.grid, scheme)
+
+
+def _series(path: Path, grid: Grid, scans: Mapping[Modality, Source]) -> Path:
+    """The first of the patient's DICOM series on which the mask lies."""
+    folders = [scans[modality] for modality in sorted(scans) if scans[modality].path.is_dir()]
+    for source in folders:
+        if grid.difference(read_grid(source)) is None:
+            return source.path
+    raise UsageError(f"{path}: none of the scans is a DICOM series on the mask's grid: expected a name in .nii.gz")
+
+
+def _stale_probabilities(files: Files, options: Options) -> tuple[Path, ...]:
+    """Probabilities that belong to a prediction which is about to be replaced, and will not be written again."""
+    try:
+        old = json.loads(files.facts.read_text(encoding="utf-8"))
+        ours = "probabilities_sha256" in old
+    except (OSError, ValueError, TypeError):
+        return ()
+    return (files.probabilities,) if ours and not options.probabilities else ()
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a scan: of its file, of its header and voxels, or of all files of a DICOM series."""
+    if path.is_dir():
+        parts = sorted(entry for entry in path.iterdir() if entry.is_file())
+    elif path.name.lower().endswith(_DETACHED):
+        parts = sorted(path.parent.glob(f"{glob.escape(stem(path))}.*"))
+    else:
+        return sha256(path)
+    listed = "".join(f"{part.name} {sha256(part)}\n" for part in parts)
+    return hashlib.sha256(listed.encode()).hexdigest()

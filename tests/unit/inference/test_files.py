@@ -1,0 +1,236 @@
+"""What a prediction writes: whole files whose JSON tells the truth about them, at every moment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from segmenting import GRID, FalseModel, write_patient
+
+from limbeck.anatomy import LABEL_SCHEMES, Label, Modality, Subset
+from limbeck.data.source import Source
+from limbeck.durable import sha256
+from limbeck.errors import ResourceError, UsageError
+from limbeck.inference.files import Content, Files, Options, finished, provenance, write
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> dict[Modality, Source]:
+    return write_patient(tmp_path / "patient", 0)
+
+
+def made_from(scans, options: Options, model: FalseModel | None = None) -> dict:
+    model = model or FalseModel()
+    return provenance(model, model.choose(Subset(scans)), scans, options)
+
+
+PLAIN = Options()
+
+
+def written(files: Files, scans, options: Options = PLAIN, labels: np.ndarray | None = None) -> dict:
+    model = FalseModel()
+    result = model.compute(model.read({m.role: source for m, source in scans.items()}))
+    content = Content.of(result, options)
+    if labels is not None:
+        content = Content(labels, content.regions, GRID, content.volumes_ml, ())
+    return write(files, content, made_from(scans, options), options, scans)
+
+
+@pytest.mark.parametrize(
+    ("mask", "facts", "probabilities"),
+    [
+        ("a.nii.gz", "a.json", "a_probabilities.nii.gz"),
+        ("a.b.nii", "a.b.json", "a.b_probabilities.nii.gz"),
+        ("a.mha", "a.json", "a_probabilities.nii.gz"),
+        ("a.dcm", "a.json", "a_probabilities.nii.gz"),
+    ],
+)
+def test_files_lie_beside_the_mask(mask, facts, probabilities) -> None:
+    files = Files(Path("x") / mask)
+    assert (files.facts, files.probabilities) == (Path("x") / facts, Path("x") / probabilities)
+
+
+def test_the_json_tells_what_lies_beside_it(scans, tmp_path) -> None:
+    files = Files(tmp_path / "mask.nii.gz")
+    options = Options(labels="msd", probabilities=True)
+    facts = written(files, scans, options)
+    assert json.loads(files.facts.read_text()) == facts
+    assert facts["mask_sha256"] == sha256(files.mask)
+    assert facts["probabilities_sha256"] == sha256(files.probabilities)
+    assert facts["sequences"] == "flair" and facts["kind"] == "specialist"
+    assert [member["name"] for member in facts["model"]["members"]] == ["one"], "the members that were used alone"
+    assert facts["scans_sha256"] == {"flair": sha256(scans[Modality.FLAIR].path)}
+    assert facts["options"]["labels"] == "msd"
+    codes = np.unique(np.asarray(nib.load(files.mask).dataobj))
+    assert {facts["codes"][str(code)] for code in codes} >= {"background", "enhancing"}
+    assert facts["codes"] == {str(code): label.name.lower() for code, label in LABEL_SCHEMES["msd"].items()}
+    assert set(facts["volumes_ml"]) == {"WT", "TC", "ET"} and facts["volumes_ml"]["ET"] > 0
+    assert str(tmp_path) not in files.facts.read_text(), "no place of this machine"
+
+
+def test_probabilities_lie_over_the_scan(scans, tmp_path) -> None:
+    files = Files(tmp_path / "mask.nii.gz")
+    written(files, scans, Options(probabilities=True))
+    image, scan = nib.load(files.probabilities), nib.load(scans[Modality.FLAIR].path)
+    assert image.shape == (*scan.shape, 3) and image.get_data_dtype() == np.float32
+    assert np.array_equal(image.affine, scan.affine)
+    tumour = np.asarray(image.dataobj)[4, 4, 4]
+    assert np.allclose(tumour, (0.9, 0.6, 0.4)), "WT, TC, ET"
+    assert not np.asarray(image.dataobj)[0, 0, 0].any()
+
+
+def test_what_is_finished_is_known_again(scans, tmp_path) -> None:
+    files, options = Files(tmp_path / "mask.nii.gz"), Options(probabilities=True)
+    assert finished(files, made_from(scans, options)) is None
+    facts = written(files, scans, options)
+    assert finished(files, made_from(scans, options)) == facts
+
+
+def test_files_that_will_not_be_used_may_change(scans, tmp_path) -> None:
+    files = Files(tmp_path / "mask.nii.gz")
+    written(files, scans)
+    scans[Modality.T2].path.write_bytes(b"other")
+    assert finished(files, made_from(scans, Options()))
+
+
+def harm_mask(files, scans, model) -> None:
+    files.mask.write_bytes(files.mask.read_bytes()[:-1])
+
+
+def lose_mask(files, scans, model) -> None:
+    files.mask.unlink()
+
+
+def harm_probabilities(files, scans, model) -> None:
+    files.probabilities.write_bytes(b"")
+
+
+def lose_probabilities(files, scans, model) -> None:
+    files.probabilities.unlink()
+
+
+def harm_facts(files, scans, model) -> None:
+    files.facts.write_text("[1]")
+
+
+def change_scan(files, scans, model) -> None:
+    write_patient(scans[Modality.FLAIR].path.parent, 1, [Modality.FLAIR])
+
+
+def train_on(files, scans, model) -> None:
+    model.step += 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [harm_mask, lose_mask, harm_probabilities, lose_probabilities, harm_facts, change_scan, train_on],
+    ids=lambda spoil: spoil.__name__,
+)
+def test_what_has_changed_since_is_not_finished(spoil, scans, tmp_path) -> None:
+    files, options, model = Files(tmp_path / "mask.nii.gz"), Options(probabilities=True), FalseModel()
+    written(files, scans, options)
+    assert finished(files, made_from(scans, options, model))
+    spoil(files, scans, model)
+    assert finished(files, made_from(scans, options, model)) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Options(labels="brats2023"),
+        Options(probabilities=True),
+        Options(flips=True),
+        Options(min_enhancing_mm3=5),
+        Options(resample=True),
+    ],
+)
+def test_what_was_made_with_other_options_is_not_finished(other, scans, tmp_path) -> None:
+    files = Files(tmp_path / "mask.nii.gz")
+    written(files, scans)
+    assert finished(files, made_from(scans, Options()))
+    assert finished(files, made_from(scans, other)) is None
+
+
+def test_another_channel_of_the_same_file_is_another_scan(scans) -> None:
+    path = scans[Modality.FLAIR].path
+    first, second = ({Modality.FLAIR: Source(path, channel)} for channel in (0, 1))
+    assert made_from(first, Options()) != made_from(second, Options())
+
+
+def test_every_file_of_a_series_or_of_a_detached_header_counts(tmp_path) -> None:
+    series = tmp_path / "series"
+    series.mkdir()
+    for name in ("1", "2"):
+        (series / name).write_text(name)
+    (tmp_path / "scan.mhd").write_text("header")
+    (tmp_path / "scan.raw").write_text("voxels")
+    for source, part in ((series, series / "2"), (tmp_path / "scan.mhd", tmp_path / "scan.raw")):
+        scans = {Modality.FLAIR: Source(source)}
+        before = made_from(scans, Options())
+        assert made_from(scans, Options()) == before
+        part.write_text("other")
+        assert made_from(scans, Options()) != before
+
+
+@pytest.mark.parametrize("renames", range(4))
+def test_an_old_json_never_lies_beside_a_new_mask(renames, scans, tmp_path, monkeypatch) -> None:
+    """Whichever of the three renames is the last that happens."""
+    files, options = Files(tmp_path / "mask.nii.gz"), Options(probabilities=True)
+    written(files, scans, options)
+    before, original, count = sha256(files.mask), Path.replace, 0
+
+    def replace(self: Path, target: Path) -> Path:
+        nonlocal count
+        # That of the mask which is first written beside its temporary place does not count.
+        count += not target.name.startswith(".")
+        if count > renames:
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    labels = np.full(GRID.shape, Label.OEDEMA, np.uint8)
+    if renames < 3:
+        with pytest.raises(KeyboardInterrupt):
+            written(files, scans, options, labels)
+        assert not files.facts.exists()
+    else:
+        written(files, scans, options, labels)
+        assert json.loads(files.facts.read_text())["mask_sha256"] == sha256(files.mask) != before
+    assert not [path for path in tmp_path.iterdir() if ".tmp." in path.name]
+
+
+def test_probabilities_of_another_mask_do_not_stay(scans, tmp_path) -> None:
+    files = Files(tmp_path / "mask.nii.gz")
+    written(files, scans, Options(probabilities=True))
+    written(files, scans)
+    assert not files.probabilities.exists()
+    # A file of somebody else's stays.
+    files.probabilities.write_text("mine")
+    written(files, scans)
+    assert files.probabilities.read_text() == "mine"
+
+
+def test_a_label_without_a_code_leaves_all_as_it_was(scans, tmp_path) -> None:
+    files = Files(tmp_path / "out" / "mask.nii.gz")
+    written(files, scans)
+    before = {path.name: path.read_bytes() for path in files.mask.parent.iterdir()}
+    with pytest.raises(UsageError, match="brats2018 has no code for resection cavity"):
+        written(files, scans, labels=np.full(GRID.shape, Label.RESECTION_CAVITY, np.uint8))
+    assert {path.name: path.read_bytes() for path in files.mask.parent.iterdir()} == before
+
+
+def test_a_full_disk_names_the_mask_and_leaves_all_as_it_was(scans, tmp_path, monkeypatch) -> None:
+    files = Files(tmp_path / "out" / "mask.nii.gz")
+    written(files, scans)
+    before = {path.name: path.read_bytes() for path in files.mask.parent.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(nib, "save", full)
+    with pytest.raises(ResourceError, match=r"no space left to write [^.]*/mask\.nii\.gz:"):
+        written(files, scans)
+    assert {path.name: path.read_bytes() for path in files.mask.parent.iterdir()} == before

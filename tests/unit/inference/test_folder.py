@@ -1,0 +1,242 @@
+"""Many patients: the same masks as one at a time, no failure stops the others, an interruption leaves none in part."""
+
+from __future__ import annotations
+
+import gc
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+from segmenting import FalseModel, Sheet, jobs_of, write_model, write_patient
+
+from limbeck.anatomy import Modality
+from limbeck.durable import sha256
+from limbeck.errors import DataError, ModelError, ResourceError
+from limbeck.inference import folder as many
+from limbeck.inference.files import Options
+from limbeck.inference.folder import AHEAD, Outcome, segment_all
+from limbeck.inference.model import Model
+
+NAMES = ("anna", "bela", "cora", "dora", "edda", "fay")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    root = tmp_path_factory.mktemp("patients")
+    return {name: write_patient(root / name, seed) for seed, name in enumerate(NAMES)}
+
+
+def test_many_give_what_each_gives_alone(patients, tmp_path) -> None:
+    """Byte for byte, in any order, with some patients in part, for a real network."""
+    folder = write_model(tmp_path / "model")
+    partial = {**patients, "anna": {m: patients["anna"][m] for m in (Modality.T1, Modality.T2)}}
+    options = Options(probabilities=True)
+    segment_all(Model.load(folder, "cpu"), jobs_of(partial, tmp_path / "many"), options)
+    for job in jobs_of(dict(reversed(partial.items())), tmp_path / "alone"):
+        (outcome,) = segment_all(Model.load(folder, "cpu"), [job], options)
+        assert outcome.error is None
+    found = contents(tmp_path / "many")
+    assert len(found) == 3 * len(NAMES) and found == contents(tmp_path / "alone")
+    assert len({found[f"{name}.nii.gz"] for name in NAMES}) == len(NAMES), "patients differ"
+    assert json.loads(found["anna.json"])["sequences"] == "t1+t2"
+
+
+def test_outcomes_come_in_order_and_a_failure_leaves_nothing(patients, tmp_path) -> None:
+    def fail(name: str) -> None:
+        if name in ("bela", "dora"):
+            raise DataError(f"{name}: bad")
+
+    without = {**patients, "fay": {Modality.T2: patients["fay"][Modality.T2]}}
+    told: list[Outcome] = []
+    model = FalseModel(on_read=lambda name: name != "dora" and fail(name), on_compute=fail)
+    outcomes = segment_all(model, jobs_of(without, tmp_path), Options(), done=told.append)
+    assert outcomes == told and [outcome.job.name for outcome in outcomes] == list(NAMES)
+    errors = {outcome.job.name: str(outcome.error) for outcome in outcomes if outcome.error}
+    assert errors.keys() == {"bela", "dora", "fay"} and "flair is missing" in errors["fay"]
+    assert {name.split(".")[0] for name in contents(tmp_path)} == {"anna", "cora", "edda"}
+
+
+def test_a_failure_that_nobody_foresaw_stops_no_other(patients, tmp_path) -> None:
+    def stumble(name: str) -> None:
+        if name == "anna":
+            raise ZeroDivisionError("odd")
+
+    outcomes = segment_all(FalseModel(on_read=stumble), jobs_of(patients, tmp_path), Options())
+    assert [outcome.job.name for outcome in outcomes if outcome.error] == ["anna"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResourceError("full"),
+        MemoryError(),
+        OSError(28, "No space left on device"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"),
+        ModelError("damaged"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("where", ["on_read", "on_compute", "on_write"])
+def test_what_every_patient_would_meet_stops_all(where, error, patients, tmp_path, monkeypatch) -> None:
+    def meet(name: str) -> None:
+        if name == "cora":
+            raise error
+
+    written = many.write
+
+    def write(files, *rest):
+        meet(files.mask.name.split(".")[0])
+        return written(files, *rest)
+
+    model = FalseModel(**{where: meet}) if where != "on_write" else FalseModel()
+    if where == "on_write":
+        monkeypatch.setattr(many, "write", write)
+    with pytest.raises(type(error)):
+        segment_all(model, jobs_of(patients, tmp_path), Options())
+    names = {name.split(".")[0] for name in contents(tmp_path)}
+    assert {"anna", "bela"} <= names and not names & {"cora", "edda", "fay"}
+
+
+def test_reading_and_writing_go_on_while_the_network_works(patients, tmp_path, monkeypatch) -> None:
+    """Each stage waits for what only another, at the same time, can bring."""
+    read, written = {name: threading.Event() for name in NAMES}, {name: threading.Event() for name in NAMES}
+    first, second, third = NAMES[:3]
+
+    def compute(name: str) -> None:
+        if name == first:
+            assert read[second].wait(5) and read[third].wait(5), "the next are read meanwhile"
+        if name == second:
+            assert written[first].wait(5), "the last is written meanwhile"
+
+    inner = many.write
+
+    def write(files, *rest):
+        facts = inner(files, *rest)
+        written[files.mask.name.split(".")[0]].set()
+        return facts
+
+    monkeypatch.setattr(many, "write", write)
+    model = FalseModel(on_read=lambda name: read[name].set(), on_compute=compute)
+    outcomes = segment_all(model, jobs_of(patients, tmp_path), Options())
+    assert not [outcome.error for outcome in outcomes if outcome.error]
+
+
+def test_memory_does_not_grow_with_the_patients(patients, tmp_path) -> None:
+    """A slow network does not let read patients pile up."""
+    alive: weakref.WeakSet[Sheet] = weakref.WeakSet()
+    most = 0
+
+    class Counting(FalseModel):
+        def read(self, images, *, resample=False):
+            alive.add(sheet := Counted(super().read(images, resample=resample)))
+            return sheet
+
+        def compute(self, patient, **options):
+            nonlocal most
+            time.sleep(0.03)
+            gc.collect()
+            most = max(most, len(alive))
+            return super().compute(patient, **options)
+
+    class Counted(Sheet):
+        __hash__ = object.__hash__
+
+        def __init__(self, sheet: Sheet) -> None:
+            super().__init__(sheet.name, sheet.choice)
+
+    segment_all(Counting(), jobs_of(patients, tmp_path), Options())
+    assert most == AHEAD + 1
+    gc.collect()
+    assert not alive
+
+
+def test_what_is_finished_is_kept_and_what_is_in_the_way_fails(patients, tmp_path) -> None:
+    jobs = jobs_of(patients, tmp_path)
+    segment_all(FalseModel(), jobs[:2], Options())
+    jobs[2].files.mask.write_text("mine")
+    computed: list[str] = []
+    outcomes = segment_all(FalseModel(on_compute=computed.append), jobs, Options())
+    assert [outcome.kept for outcome in outcomes] == [True, True, *[False] * 4]
+    assert outcomes[0].facts is not None and outcomes[0].facts["mask_sha256"] == sha256(jobs[0].files.mask)
+    assert "--overwrite" in str(outcomes[2].error) and jobs[2].files.mask.read_text() == "mine"
+    assert computed == list(NAMES[3:])
+    outcomes = segment_all(FalseModel(on_compute=computed.append), jobs, Options(), overwrite=True)
+    assert not any(outcome.kept or outcome.error for outcome in outcomes) and computed[3:] == list(NAMES)
+
+
+@pytest.mark.parametrize("where", ["on_read", "on_compute", "on_write", "done"])
+def test_an_interruption_leaves_whole_patients(where, patients, tmp_path, monkeypatch) -> None:
+    """Wherever the signal comes, in which the main thread alone raises."""
+    main = threading.main_thread()
+
+    def interrupt(name: str) -> None:
+        if name == "cora":
+            if threading.current_thread() is main:
+                raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.05)
+
+    inner = many.write
+
+    def write(files, *rest):
+        interrupt(files.mask.name.split(".")[0])
+        return inner(files, *rest)
+
+    if where == "on_write":
+        monkeypatch.setattr(many, "write", write)
+    model = FalseModel(**{where: interrupt}) if where.startswith("on_") and where != "on_write" else FalseModel()
+    done = (lambda outcome: interrupt(outcome.job.name)) if where == "done" else None
+    with pytest.raises(KeyboardInterrupt):
+        segment_all(model, jobs_of(patients, tmp_path), Options(probabilities=True), done=done)
+    time.sleep(0.1)
+    assert not [thread for thread in threading.enumerate() if thread.name in ("reader", "writer")]
+    left = contents(tmp_path)
+    assert not [name for name in left if ".tmp." in name] and len(left) < 3 * len(NAMES)
+    for name in {name.split(".")[0].removesuffix("_probabilities") for name in left}:
+        facts = json.loads(left[f"{name}.json"])
+        assert facts["mask_sha256"] == sha256(tmp_path / f"{name}.nii.gz")
+        assert facts["probabilities_sha256"] == sha256(tmp_path / f"{name}_probabilities.nii.gz")
+
+
+HANGING = """
+import signal, sys, time
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from limbeck import cli
+from limbeck.inference import folder, model
+from segmenting import FalseModel
+folder.GRACE_S = 0.3
+def hang(name):
+    if name == "bela":
+        print("hangs", flush=True)
+        time.sleep(60)
+model.Model.load = classmethod(lambda *_: FalseModel(**{{{where!r}: hang}}))
+raise SystemExit(cli.main(["predict", "any", "--folder", {source!r}, "-o", {out!r}]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", ["on_read", "on_compute"])
+def test_a_signal_ends_the_command_though_a_thread_hangs(where, number, patients, tmp_path) -> None:
+    source = next(iter(patients["anna"].values())).path.parents[1]
+    code = HANGING.format(here=str(Path(__file__).parent), where=where, source=str(source), out=str(tmp_path / "out"))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "hangs\n"
+    time.sleep(0.2)
+    started = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, said
+    assert time.monotonic() - started < 5
+    assert said.count("\n") == 1
+    assert not [path for path in tmp_path.rglob("*") if ".tmp." in path.name]

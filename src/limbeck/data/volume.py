@@ -1,6 +1,7 @@
 """Volumes: read in place, checked before they are used, and written back on the grid that they came from.
 
-Whatever is wrong with a file is said in one line, `file: what was found: what would be right`.
+A volume is a file (NIfTI, MetaImage or NRRD, by its name) or the folder of a DICOM series. Whatever is wrong with it is
+said in one line, `file: what was found: what would be right`.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -8,26 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.anatomy import LABEL_SCHEMES, Label, LabelScheme
+from limbeck.data import dicom, itk, nifti
 from limbeck.data.grid import Grid, by, nifti_header
-from limbeck.data.nifti import open_volume, unpack
-from limbeck.data.source import Source
+from limbeck.data.source import ITK, NIFTI, SUFFIXES, Source, shown, suffix
 from limbeck.durable import replacing
 from limbeck.errors import DataError, UsageError, nearest
+
+# A detached header would make a label map two files, which no rename replaces at once.
+_WRITTEN = (*NIFTI, ".mha", ".nrrd")
+
+
+class _Format(Protocol):
+    """What a format's module offers."""
+
+    def read_grid(self, source: Source) -> Grid:
+        """The grid alone, from the header, checked."""
+
+    def unpack(self, sources: Sequence[Source]) -> list[tuple[NDArray[Any], Grid]]:
+        """The channels of one volume, scaled but not yet cast, each `[X,Y,Z]`."""
 
 
 def read_volume(source: Source) -> tuple[NDArray[np.float32], Grid]:
     """One image as `[X,Y,Z]` float32 in the file's own axes and units, and its grid.
 
     Raises:
-        DataError: the file is missing, no NIfTI, truncated, declares absurd dimensions, has another number of
-            dimensions, an unusable affine, NaN or infinite voxels, or the same value everywhere.
+        DataError: the file is missing, of no known format, truncated, declares absurd dimensions, has another number
+            of dimensions, an unusable affine, NaN or infinite voxels, or the same value everywhere.
+        UsageError: its format needs an extra that is not installed.
     """
     return read_volumes([source])[0]
 
@@ -36,9 +51,8 @@ def read_volumes(sources: Sequence[Source]) -> list[tuple[NDArray[np.float32], G
     """Several channels of one file, which is unpacked once; otherwise as `read_volume`."""
     if len({source.path for source in sources}) != 1:
         return [volume for source in sources for volume in read_volumes([source])]
-    return [
-        (check_image(source, voxels), grid) for source, (voxels, grid) in zip(sources, unpack(sources), strict=True)
-    ]
+    volumes = _format(sources[0].path).unpack(sources)
+    return [(check_image(source, voxels), grid) for source, (voxels, grid) in zip(sources, volumes, strict=True)]
 
 
 def check_image(name: Source | str, voxels: NDArray[Any]) -> NDArray[np.float32]:
@@ -62,10 +76,10 @@ def read_labels(source: Source, scheme: str) -> tuple[NDArray[np.uint8], Grid]:
 
     Raises:
         DataError: as `read_volume` (all background is allowed), or a voxel's value is no code of the scheme.
-        UsageError: the scheme is not known.
+        UsageError: the scheme is not known, or the format needs an extra that is not installed.
     """
     codes = label_scheme(scheme)
-    voxels, grid = unpack([source])[0]
+    voxels, grid = _format(source.path).unpack([source])[0]
     table = np.full(256, 255, np.uint8)
     for code, label in codes.items():
         table[code] = int(label)
@@ -87,25 +101,31 @@ def read_grid(source: Source) -> Grid:
 
     Raises:
         DataError: as `read_volume`, as far as the header shows it.
+        UsageError: its format needs an extra that is not installed.
     """
-    return open_volume(source)[1]
+    return _format(source.path).read_grid(source)
 
 
 def write_labels(path: Path, labels: NDArray[Any], grid: Grid, scheme: str = "brats2018") -> None:
-    """Write a label map in canonical codes, `[X,Y,Z]` on `grid`, durably as uint8 NIfTI in the scheme's codes.
+    """Write a label map in canonical codes, `[X,Y,Z]` on `grid`, durably as uint8 in the scheme's codes.
 
-    Shape, affine, both forms with their codes, and units are those of `grid`.
+    The name's ending decides the format: NIfTI, where shape, affine, both forms with their codes, and units are those
+    of `grid`; or .mha or .nrrd, with its shape and affine.
 
     Raises:
-        UsageError: the name does not end in .nii or .nii.gz, the shape is not the grid's, or the scheme has no code
-            for a label that occurs.
+        UsageError: the name ends in none of .nii, .nii.gz, .mha, .nrrd, the shape is not the grid's, or the scheme has
+            no code for a label that occurs.
         ResourceError: the disk is full.
     """
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise UsageError(f"{path}: a label map is written as .nii or .nii.gz")
+    if not path.name.endswith(_WRITTEN):
+        raise UsageError(f"{shown(path)}: a label map is written as {', '.join(_WRITTEN[:-1])} or {_WRITTEN[-1]}")
     if labels.shape != grid.shape:
-        raise UsageError(f"{path}: the label map is {by(labels.shape)} and its grid {by(grid.shape)}")
-    image = nib.Nifti1Image(_to_codes(labels, scheme), None, nifti_header(grid.header))
+        raise UsageError(f"{shown(path)}: the label map is {by(labels.shape)} and its grid {by(grid.shape)}")
+    codes = _to_codes(labels, scheme)
+    if suffix(path) in ITK:
+        itk.write(path, codes, grid)
+        return
+    image = nib.Nifti1Image(codes, None, nifti_header(grid.header))
     image.set_data_dtype(np.uint8)
     with replacing(path) as temporary:
         nib.save(image, temporary)
@@ -122,6 +142,21 @@ def label_scheme(name: str) -> LabelScheme:
             f"unknown label scheme {name!r}: expected {', '.join(LABEL_SCHEMES)}{nearest(name, LABEL_SCHEMES)}"
         )
     return LABEL_SCHEMES[name]
+
+
+def _format(path: Path) -> _Format:
+    """The module that reads what lies there."""
+    if path.is_dir():
+        return dicom
+    ending = suffix(path)
+    if ending in ITK:
+        return itk
+    if ending not in NIFTI and path.exists():
+        known = ", ".join(SUFFIXES)
+        raise DataError(
+            f"{shown(path)}: its name ends in no known format: expected {known}, or the folder of a DICOM series"
+        )
+    return nifti
 
 
 def _to_codes(labels: NDArray[Any], scheme: str) -> NDArray[np.uint8]:

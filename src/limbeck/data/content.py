@@ -96,7 +96,8 @@ class Content:
         except OSError as error:
             raise DataError(f"{self.name}: cannot be read ({error.strerror}): check the disk") from error
         except zlib.error as error:
-            raise DataError(f"{self.name}: damaged gzip ({error}): copy or download it again") from error
+            reason = str(error).rpartition(": ")[2]
+            raise DataError(f"{self.name}: damaged gzip ({reason}): copy or download it again") from error
         self._given += len(piece)
         return piece
 

@@ -91,6 +91,8 @@ class Grid:
         """The grid that `to_json` described; numbers come back bit for bit."""
         x, y, z = (int(size) for size in content["shape"])
         header = nifti_header({name: tuple(value) for name, value in content["header"].items()})
+        # The affine of a grid without a form rests on its middle.
+        header["dim"][:4] = (3, x, y, z)
         return cls.from_header((x, y, z), header)
 
 

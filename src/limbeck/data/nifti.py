@@ -22,7 +22,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from limbeck.data.content import Content, opened
-from limbeck.data.grid import Grid, by, nifti_header
+from limbeck.data.grid import Grid, by
 from limbeck.data.header import check_affine, check_dimensions, check_extent, check_voxels, warn_unplaced
 from limbeck.data.source import NIFTI, Source, shown, suffix
 from limbeck.errors import DataError
@@ -31,6 +31,7 @@ from limbeck.errors import DataError
 _MAX_OFFSET = 2**24
 # Some writers fill the last block of a file.
 _MAX_SURPLUS = 2**12
+_MAX_AXIS = 2**15 - 1
 _PIECE = 2**20
 _FORMS = {
     "qform_code": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -174,6 +175,8 @@ def _grid(name: str, header: Any, shape: tuple[int, int, int]) -> Grid:
 
     A form whose code is 0 places nothing, so what stands in it does not matter and is zero here.
     """
+    if max(shape) > _MAX_AXIS:
+        raise DataError(f"{name}: {by(shape)} voxels: expected at most {_MAX_AXIS} along an axis, as NIfTI-1 can write")
     grid = Grid.from_header(shape, header)
     fields = dict(grid.header)
     for code, names in _FORMS.items():
@@ -189,7 +192,7 @@ def _grid(name: str, header: Any, shape: tuple[int, int, int]) -> Grid:
     fields["pixdim"] = tuple(size if _fits((size,)) else 0.0 for size in fields["pixdim"])
     # One byte in NIfTI-1, four in NIfTI-2, of which one is used.
     fields["xyzt_units"] = (float(int(fields["xyzt_units"][0]) & 0xFF),)
-    return Grid.from_header(shape, nifti_header(fields))
+    return Grid.from_json({"shape": shape, "header": fields})
 
 
 def _fits(values: tuple[float, ...]) -> bool:

@@ -13,8 +13,9 @@ import torch
 from limbeck.anatomy import Subset
 from limbeck.data.cohort import Cohort, CohortCase
 from limbeck.data.splits import Fold, folds
+from limbeck.data.usable import Usable, counts, counts_in_words, usable
 from limbeck.errors import DataError, ModelError, UsageError
-from limbeck.evaluation.eligible import judged_by, scorable, unseen
+from limbeck.evaluation.eligible import judged_by, unseen
 from limbeck.evaluation.evaluate import Source, evaluate
 from limbeck.evaluation.journal import Journal
 from limbeck.evaluation.masks import MaskFolder
@@ -42,7 +43,7 @@ class Evaluation:
         folder: the run.
         cohort: the cohort that its cases lie in.
         card: of the checkpoint that predicts.
-        cases: what is scored.
+        usable: what is scored, and what those that are not lack.
         subsets: the sequences to predict from.
         metrics: names in `metrics.METRICS`.
         protocol: the rules.
@@ -55,7 +56,7 @@ class Evaluation:
     folder: Path
     cohort: Cohort
     card: Card
-    cases: tuple[CohortCase, ...]
+    usable: Usable[CohortCase]
     subsets: tuple[Subset, ...]
     metrics: tuple[str, ...]
     protocol: Protocol
@@ -68,6 +69,20 @@ class Evaluation:
     def run(self) -> str:
         """The run's name."""
         return self.folder.resolve().name
+
+    @property
+    def cases(self) -> tuple[CohortCase, ...]:
+        """What is scored."""
+        return self.usable.cases
+
+    @property
+    def basis(self) -> str:
+        """On how many cases each subset is scored, in words; nothing if all are scored from all."""
+        found = counts(self.cases, self.subsets)
+        if all(count == self.usable.offered for count in found.values()):
+            return ""
+        told = f"scored on {self.usable}"
+        return f"{told}; n = {counts_in_words(found)}" if len(found) > 1 else told
 
     @property
     def journal(self) -> Journal:
@@ -165,16 +180,18 @@ def plan_evaluation(
     chosen = card.subsets if subsets is None else tuple(subset for subset in subsets if subset in card.subsets)
     if not chosen:
         raise UsageError(f"{folder.name} serves {', '.join(map(str, card.subsets))}: none of the subsets asked for")
-    cases = scorable(unseen(folder, cohort, card.origin), chosen)
-    if not cases:
-        raise DataError(f"no case of {cohort.path} has a segmentation and {' or '.join(map(str, chosen[:4]))}")
-    _check_extent(rules, cohort, cases)
+    held = unseen(folder, cohort, card.origin)
+    found = usable(held, chosen)
+    if not found.cases:
+        names = " or ".join(map(str, chosen[:4]))
+        raise DataError(f"none of {len(held)} cases of {cohort.path} has a segmentation and {names}: nothing to score")
+    _check_extent(rules, cohort, found.cases)
     if processed and card.origin.get("data") != cohort.hash:
         stored_step(folder, card, rules, needed=True)
     measured = rules.metrics if metrics is None else tuple(metrics)
     check_metrics(measured)
     planned = Evaluation(
-        folder, cohort, card, tuple(cases), chosen, measured, rules, processed, masks, journal, tuple(earlier)
+        folder, cohort, card, found, chosen, measured, rules, processed, masks, journal, tuple(earlier)
     )
     planned.journal.check()
     return planned
@@ -218,9 +235,12 @@ def validation(
         DataError: no case can be scored, so that no checkpoint could be called the best.
     """
     subsets = judged_by(card)
-    scored = scorable(cases, subsets)
+    scored = usable(cases, subsets).cases
     if not scored:
-        raise DataError(f"none of {len(cases)} validation cases has a segmentation and {subsets[0]}")
+        raise DataError(
+            f"none of {len(cases)} validation cases has a segmentation and {subsets[0]}: "
+            "choose another --fold, or name such cases in a --split file"
+        )
     bf16 = uses_bf16(precision, device)
 
     def validate(method: Method[Any]) -> float:

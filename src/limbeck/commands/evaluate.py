@@ -69,6 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     if journal.exists():
         print(f"limbeck: note: going on with what {journal} keeps of an unfinished evaluation", file=sys.stderr)
+    for evaluation in planned:
+        if evaluation.basis:
+            print(f"limbeck: note: {evaluation.run}: {evaluation.basis}", file=sys.stderr)
     measured = {row.key: row for row in earlier}
     for evaluation in planned:
         with bar(evaluation.folder.name, 1) as advance:

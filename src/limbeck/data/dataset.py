@@ -18,6 +18,7 @@ from limbeck.anatomy import Modality, Subset
 from limbeck.batch import Batch, View
 from limbeck.data.augment import Augmentation, apply, draw
 from limbeck.data.cohort import CohortCase
+from limbeck.data.usable import Usable, usable
 from limbeck.errors import DataError, require
 
 
@@ -72,19 +73,18 @@ class Crops:
     case_ids: tuple[str, ...]
 
 
-def eligible(cases: Sequence[CohortCase], subsets: Sequence[Subset], privileged: bool) -> list[CohortCase]:
+def eligible(cases: Sequence[CohortCase], subsets: Sequence[Subset], privileged: bool) -> Usable[CohortCase]:
     """The cases that training can use: complete ones if it looks at all sequences, else those with a subset on disk.
 
     Raises:
         DataError: there are none.
     """
     wanted = [Subset(Modality)] if privileged else list(subsets)
-    usable = [case for case in cases if any(subset.within(case.present) for subset in wanted)]
-    usable = [case for case in usable if case.segmented]
-    if not usable:
+    found = usable(cases, wanted)
+    if not found.cases:
         names = " or ".join(str(subset) for subset in wanted[:4])
         raise DataError(f"none of {len(cases)} cases has {names} and a segmentation: nothing to train on")
-    return usable
+    return found
 
 
 class CropReader(Dataset[Crops]):
@@ -98,7 +98,8 @@ class CropReader(Dataset[Crops]):
         seed: int,
         privileged: bool,
     ) -> None:
-        self.cases = eligible(cases, subsets, privileged)
+        self.usable = eligible(cases, subsets, privileged)
+        self.cases = self.usable.cases
         self.settings = settings
         self.subsets = tuple(subsets)
         self.seed = seed

@@ -75,7 +75,9 @@ class Split:
 def folds(cohort: Cohort, k: int = 5, seed: int = 0) -> list[Fold]:
     """The `k` folds of a cohort's segmented cases; every case is in the test part of exactly one.
 
-    Of the patients outside the test part, an eighth (at least one) are for validation.
+    Of the patients outside the test part, an eighth (at least one) are for validation. Where patients lack sequences,
+    those who lack the same are dealt to the test parts in turn, and one of those with the most sequences is among the
+    validation patients, if another is left to train on.
 
     Raises:
         UsageError: `k` is below 2.
@@ -184,12 +186,20 @@ def _draw(cases: Sequence[CohortCase], k: int, seed: int) -> list[Fold]:
             "training, validation and test apart"
         )
     order = [str(name) for name in np.random.default_rng(seed).permutation(sorted(by_patient))]
+    lacks = _lacks(cases)
+    least = min(lacks.values())
+    # Else chance alone may leave a fold without a patient to test, or to choose, a teacher by.
+    order.sort(key=lambda name: lacks[name])
     drawn = []
     for number in range(k):
         test = order[number::k]
         rest = [name for name in order if name not in set(test)]
         # Drawn anew for each fold: the head of the same order would serve as validation nearly every time.
         rest = [str(name) for name in np.random.default_rng([seed, number]).permutation(rest)]
+        fullest = [name for name in rest if lacks[name] == least]
+        if fullest:
+            # The only one is for training, the first of several for validation.
+            rest.insert(0 if len(fullest) > 1 else len(rest), rest.pop(rest.index(fullest[0])))
         held = max(1, round(len(rest) / _VALIDATION_SHARE))
         train, validation, tested = (
             tuple(sorted(case for name in part for case in by_patient[name]))
@@ -197,6 +207,16 @@ def _draw(cases: Sequence[CohortCase], k: int, seed: int) -> list[Fold]:
         )
         drawn.append(Fold(train, validation, tested))
     return drawn
+
+
+def _lacks(cases: Sequence[CohortCase]) -> dict[str, tuple[int, ...]]:
+    """Patient -> how many sequences the fullest of the cases lacks, and which; those who lack nothing sort first."""
+    lacks: dict[str, tuple[int, ...]] = {}
+    for case in cases:
+        absent = tuple(int(not there) for there in case.present)
+        own = (sum(absent), *absent)
+        lacks[case.patient] = min(own, lacks.get(case.patient, own))
+    return lacks
 
 
 def _stored(path: Path) -> dict[str, Any]:

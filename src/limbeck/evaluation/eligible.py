@@ -52,11 +52,6 @@ def fold_of(folder: Path, origin: Mapping[str, Any]) -> FoldRecord:
     return parts
 
 
-def scorable(cases: Sequence[CohortCase], subsets: Sequence[Subset]) -> list[CohortCase]:
-    """The cases that have a segmentation, and all sequences of at least one subset."""
-    return [case for case in cases if case.segmented and any(subset.within(case.present) for subset in subsets)]
-
-
 def judged_by(card: Card) -> tuple[Subset, ...]:
     """The subsets that validation looks at: a specialist's own, a generalist's single sequences and all four."""
     if len(card.subsets) == 1:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.cohort import Cohort
+from limbeck.data.usable import usable
 from limbeck.durable import write_json
 from limbeck.errors import ModelError, UsageError
-from limbeck.evaluation.eligible import fold_of, judged_by, scorable
+from limbeck.evaluation.eligible import fold_of, judged_by
 from limbeck.evaluation.protocol import Protocol
 from limbeck.inference.crop import crop_of
 from limbeck.inference.postprocess import DropSmallEnhancing, choose
@@ -44,7 +45,7 @@ def post_processing(folder: Path, cohort: Cohort, predictor: Predictor, protocol
         return kept
     subsets = judged_by(card)
     names = fold_of(folder, card.origin)["validation"]
-    cases = scorable([cohort.case(name) for name in names], subsets)
+    cases = usable([cohort.case(name) for name in names], subsets).cases
     crop = crop_of(protocol.extent)
 
     def pairs() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], float]]:

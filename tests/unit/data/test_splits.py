@@ -9,9 +9,15 @@ from limbeck.data.splits import folds, read_split
 from limbeck.errors import DataError, UsageError
 
 
-def cohort(path: Path, patients: int, visits: int = 2):
+def cohort(path: Path, patients: int, visits: int = 2, lacking=()):
+    """Patients of two visits; those whose numbers are in `lacking` have T1ce alone."""
     cases = [
-        SimpleNamespace(id=f"p{patient:03}-v{visit}", patient=f"p{patient:03}", segmented=True)
+        SimpleNamespace(
+            id=f"p{patient:03}-v{visit}",
+            patient=f"p{patient:03}",
+            segmented=True,
+            present=tuple(patient not in lacking or number == 2 for number in range(4)),
+        )
         for patient in range(patients)
         for visit in range(visits)
     ]
@@ -63,6 +69,34 @@ def test_bad_requests(tmp_path):
     (tmp_path / "splits.json").write_text("{")
     with pytest.raises(DataError, match="JSON"):
         folds(cohort(tmp_path, 9))
+
+
+def test_patients_who_lack_the_same_are_dealt_to_the_folds_in_turn(tmp_path):
+    lacking = range(0, 20, 2)
+    for fold in folds(cohort(tmp_path, 20, lacking=lacking)):
+        partial = [name for name in fold.test if int(name[1:4]) in lacking]
+        assert len(partial) == len(fold.test) / 2
+
+
+def test_a_patient_with_all_sequences_is_tested_and_chosen_by_where_there_are_enough(tmp_path):
+    drawn = folds(cohort(tmp_path, 20, lacking=range(15)))
+    for fold in drawn:
+        for part in (fold.train, fold.validation, fold.test):
+            assert any(int(name[1:4]) >= 15 for name in part)
+
+
+def test_the_last_patient_with_all_sequences_is_left_to_train_on(tmp_path):
+    for fold in folds(cohort(tmp_path, 12, lacking=range(10)), 3):
+        whole = {name[:4] for name in fold.train} & {"p010", "p011"}
+        assert whole or {"p010", "p011"} <= {name[:4] for name in fold.test}
+
+
+def test_folds_of_patients_with_all_sequences_are_those_of_every_version(tmp_path):
+    # Written down, since a table of last year must be found again.
+    tested = ((2, 5), (0, 4), (1, 3), (6, 7))
+    drawn = folds(cohort(tmp_path, 8, visits=1), 4)
+    assert [fold.test for fold in drawn] == [(f"p00{one}-v0", f"p00{other}-v0") for one, other in tested]
+    assert [fold.validation for fold in drawn] == [(f"p00{one}-v0",) for one in (0, 3, 7, 4)]
 
 
 def split_file(path: Path, *entries, **more) -> Path:

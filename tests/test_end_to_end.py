@@ -161,7 +161,7 @@ def test_a_file_gets_a_mask_on_its_own_grid(shop, flair, told, tmp_path) -> None
     assert main(["predict", str(shop.student), "--flair", str(flair), "-o", str(mask)]) == 0
     lies_over(mask, flair)
     facts = json.loads((tmp_path / "mask.json").read_text())
-    assert facts["sequences"] == "flair" and facts["model"]["method"] == "gkd"
+    assert facts["sequences"] == "flair" and [one["method"] for one in facts["model"]["members"]] == ["gkd"]
     assert str(mask) in told.readouterr().out
 
 

@@ -141,7 +141,7 @@ def test_what_lies_where_a_mask_would_go_is_kept(there, bench, tmp_path) -> None
 
 def test_a_scan_is_never_overwritten_by_its_mask(bench) -> None:
     words = ["predict", bench.student, "--flair", bench.flair, "-o", bench.flair, "--overwrite"]
-    bench.refuses(USAGE, *words, says=("flair scan itself",))
+    bench.refuses(USAGE, *words, says=("is a scan itself",))
 
 
 @pytest.mark.parametrize(("spoil", "found"), [(truncated, "truncated"), (with_nan, "NaN"), (moved, "affine")])

@@ -85,7 +85,7 @@ def _jobs(arguments: argparse.Namespace, scans: dict[Modality, Path], options: O
     from limbeck.data.source import Source  # noqa: PLC0415
     from limbeck.inference.files import Files  # noqa: PLC0415
     from limbeck.inference.folder import Job  # noqa: PLC0415
-    from limbeck.inference.places import check_case_names, check_format, check_places  # noqa: PLC0415
+    from limbeck.inference.places import check_case_names, check_format, check_places, check_scans  # noqa: PLC0415
 
     given = {modality: Source(path) for modality, path in scans.items()}
     cases = [Case("", "", given)] if given else _cases(arguments)
@@ -97,6 +97,7 @@ def _jobs(arguments: argparse.Namespace, scans: dict[Modality, Path], options: O
     inputs = [source.path for case in cases for source in (*case.images.values(), case.labels) if source is not None]
     check_places(jobs, inputs, options)
     if not arguments.folder:
+        check_scans(jobs[0])
         check_format(jobs[0])
         if not arguments.overwrite:
             jobs[0].files.refuse_existing(options)

@@ -25,7 +25,7 @@ from limbeck.data.grid import Grid, nifti_header
 from limbeck.data.source import Source, stem
 from limbeck.data.volume import label_scheme, read_grid, write_labels
 from limbeck.durable import replacing, sha256
-from limbeck.errors import ResourceError, UsageError
+from limbeck.errors import DataError, ResourceError, UsageError
 from limbeck.version import __version__
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def provenance(model: Model, choice: Choice, scans: Mapping[Modality, Source], o
         options: what was asked for.
 
     Raises:
-        OSError: a scan cannot be read.
+        DataError: a scan is missing or cannot be read.
     """
     used = {modality: scans[modality] for modality in sorted(choice.subset)}
     # A 4-D file holds several sequences, and is looked through once.
@@ -266,11 +266,16 @@ def _stale_probabilities(files: Files, options: Options) -> tuple[Path, ...]:
 
 def _digest(path: Path) -> str:
     """The SHA-256 of a scan: of its file, of its header and voxels, or of all files of a DICOM series."""
-    if path.is_dir():
-        parts = sorted(entry for entry in path.iterdir() if entry.is_file())
-    elif path.name.lower().endswith(_DETACHED):
-        parts = sorted(path.parent.glob(f"{glob.escape(stem(path))}.*"))
-    else:
-        return sha256(path)
-    listed = "".join(f"{part.name} {sha256(part)}\n" for part in parts)
-    return hashlib.sha256(listed.encode()).hexdigest()
+    try:
+        if path.is_dir():
+            parts = sorted(entry for entry in path.iterdir() if entry.is_file())
+        elif path.name.lower().endswith(_DETACHED):
+            parts = sorted(path.parent.glob(f"{glob.escape(stem(path))}.*"))
+        else:
+            return sha256(path)
+        listed = "".join(f"{part.name} {sha256(part)}\n" for part in parts)
+        return hashlib.sha256(listed.encode()).hexdigest()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file: expected a scan") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}: expected a scan that can be read") from error

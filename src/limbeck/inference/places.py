@@ -49,11 +49,22 @@ def check_places(jobs: Sequence[Job], inputs: Iterable[Path], options: Options) 
     numbers = {_number(path): path for path in given if path.exists()}
     for path in wanted:
         if path.exists() and _number(path) in numbers:
-            raise UsageError(f"output {path} is the input {numbers[_number(path)]} itself: expected another name")
+            raise UsageError(f"output {path} is a scan itself, {numbers[_number(path)]}: expected another name")
     for folder in sorted({path.parent for path in wanted}):
         if folder.exists() and _number(folder) in numbers:
             raise UsageError(f"output folder {folder} is a DICOM series that was given: expected another folder")
         check_writable(folder)
+
+
+def check_scans(job: Job) -> None:
+    """Refuse scans that are not there.
+
+    Raises:
+        DataError: one is missing.
+    """
+    for modality, source in job.scans.items():
+        if not source.path.exists():
+            raise DataError(f"{source.path}: no such file: expected the {modality.role} scan")
 
 
 def check_writable(folder: Path) -> None:

@@ -229,7 +229,9 @@ raise SystemExit(cli.main(["predict", "any", "--folder", {source!r}, "-o", {out!
 @pytest.mark.parametrize("where", ["on_read", "on_compute"])
 def test_a_signal_ends_the_command_though_a_thread_hangs(where, number, patients, tmp_path) -> None:
     source = next(iter(patients["anna"].values())).path.parents[1]
-    code = HANGING.format(here=str(Path(__file__).parent), where=where, source=str(source), out=str(tmp_path / "out"))
+    code = HANGING.format(
+        here=str(Path(__file__).parents[2]), where=where, source=str(source), out=str(tmp_path / "out")
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "hangs\n"
     time.sleep(0.2)

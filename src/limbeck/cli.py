@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import logging
 import re
 import signal
 import sys
-from collections.abc import Sequence
-from types import FrameType, ModuleType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
 from typing import NoReturn
 
 from limbeck.errors import LimbeckError, ResourceError, UsageError, nearest
+from limbeck.training.interrupts import Interrupted, heeded
 from limbeck.version import __version__
 
 # Command -> its module in `limbeck.commands`, and its line in the help.
@@ -66,15 +69,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _run(words)
-    except KeyboardInterrupt:
-        print("limbeck: interrupted; what is finished is kept, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED + signal.SIGINT
-    except _Terminated:
-        print("limbeck: terminated; what is finished is kept, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED + signal.SIGTERM
+        with heeded(), _telling():
+            return _run(words)
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+        note = stop.note if isinstance(stop, Interrupted) else ""
+        word = "interrupted" if number == signal.SIGINT else "terminated"
+        kept = note or "; what is finished is kept, and the same command goes on"
+        print(f"limbeck: {word}{kept}", file=sys.stderr)
+        return INTERRUPTED + number
     except BrokenPipeError:
         return INTERRUPTED + signal.SIGPIPE
     except Exception as error:
@@ -146,10 +150,14 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-class _Terminated(BaseException):
-    """SIGTERM came: like KeyboardInterrupt, no failure that anything may catch and survive."""
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise _Terminated
+@contextmanager
+def _telling() -> Iterator[None]:
+    """What the package reports on the way goes to standard error, a line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("limbeck: %(message)s"))
+    log = logging.getLogger("limbeck")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)

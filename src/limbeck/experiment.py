@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +21,29 @@ from limbeck.anatomy import Subset
 from limbeck.data.augment import Augmentation
 from limbeck.data.cohort import Cohort
 from limbeck.data.dataset import CropReader, SamplingSettings, batches
-from limbeck.data.splits import Fold, read_split, record_hash
+from limbeck.data.splits import Fold, FoldRecord, read_split, record_hash
 from limbeck.durable import write_json, write_text
 from limbeck.errors import ModelError, UsageError, require
 from limbeck.evaluation.eligible import FOLD, learnt_from
-from limbeck.inference.predictor import Predictor, load
+from limbeck.inference.predictor import DONE, Predictor, load
 from limbeck.methods import build, find
-from limbeck.methods.base import Context, Method, NetworkSettings
-from limbeck.methods.precision import pick_device, uses_bf16
+from limbeck.methods.base import Context, NetworkSettings
+from limbeck.methods.precision import uses_bf16
 from limbeck.methods.saved import Card
-from limbeck.scoring import DONE, held_out, validation
+from limbeck.scoring import held_out, validation
+from limbeck.training import randomness
+from limbeck.training.lock import held, holder
 from limbeck.training.optimise import OptimiserSettings
-from limbeck.training.trainer import Job, TrainingSettings, fabric_for, train
-from limbeck.version import __version__
+from limbeck.training.record import (
+    EXPERIMENT,
+    NOT_DECIDING,
+    begin_session,
+    machine_facts,
+    nearest_record,
+    refuse_changes,
+    write_places,
+)
+from limbeck.training.trainer import Job, TrainingSettings, check_patch, fabric_for, train
 
 
 @dataclass(frozen=True)
@@ -115,8 +124,7 @@ SECTIONS: Mapping[str, type[Any]] = {
 # What ACN, and so GKD, augments with.
 FLIPS = dataclasses.replace(Augmentation.off(), flip_probability=0.5)
 
-# Where a run computes and how often it writes is no part of what it computes.
-_NOT_HASHED = ("device", "workers", "save_every", "log_every")
+LOCK = "train.lock"
 
 
 def plan(
@@ -163,7 +171,12 @@ def plan(
 
 
 def run(
-    experiment: Experiment, cohort: Cohort, out: Path, report: Callable[[int, float], None] = lambda done, loss: None
+    experiment: Experiment,
+    cohort: Cohort,
+    out: Path,
+    report: Callable[[int, float], None] = lambda done, loss: None,
+    *,
+    resume: bool = False,
 ) -> Path:
     """Train an experiment, or go on with it where it stopped; returns the run's folder.
 
@@ -172,13 +185,88 @@ def run(
         cohort: what to train on.
         out: the folder that holds all runs.
         report: called after every step with the steps done and the loss.
+        resume: go on only; refuse to begin.
 
     Raises:
         ModelError: the teacher does not fit.
         DataError: no case of the cohort can be used, or the split does not fit it.
-        UsageError: a setting is out of range.
+        UsageError: a setting is out of range, another process trains the run, or there is nothing to resume.
     """
-    _check_hardware(experiment)
+    ready = _ready(experiment, cohort)
+    folder = out / run_name(experiment, ready.digest)
+    if resume and not (folder / EXPERIMENT).is_file():
+        likely = [path.parent for path in out.glob(f"{experiment.method}-*/{EXPERIMENT}")]
+        raise UsageError(f"nothing to resume in {out}: {nearest_record(likely, ready.origin)}")
+    return _train(folder, ready, report)
+
+
+def resume(
+    experiment: Experiment, cohort: Cohort, folder: Path, report: Callable[[int, float], None] = lambda done, loss: None
+) -> Path:
+    """Go on with the run of a folder, whatever its name is; returns the folder.
+
+    Args:
+        experiment: what the run was asked for; it may differ in where it computes and how often it writes.
+        cohort: what it was trained on, wherever that lies now.
+        folder: the run's.
+        report: called after every step with the steps done and the loss.
+
+    Raises:
+        UsageError: a setting differs from the run's, or another process trains it.
+        DataError: the data or the split differ.
+        ModelError: the teacher differs, the folder is no run, or this version does something else under its settings.
+    """
+    # Before anything is read that other data could make fail in another way.
+    refuse_changes(folder, {**experiment.to_json(), "data": cohort.hash})
+    ready = _ready(experiment, cohort)
+    refuse_changes(folder, ready.origin)
+    return _train(folder, ready, report)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """An experiment, checked, with all that is known before the first step.
+
+    Attributes:
+        experiment: what to train.
+        cohort: what to train on.
+        fold: its cases.
+        seen: the record of the fold.
+        teachers: by role.
+        augmentation: of the crops.
+        origin: everything that decides the result, by name.
+        digest: the hash of that.
+    """
+
+    experiment: Experiment
+    cohort: Cohort
+    fold: Fold
+    seen: FoldRecord
+    teachers: Mapping[str, Predictor]
+    augmentation: Augmentation
+    origin: Mapping[str, Any]
+    digest: str
+
+    @property
+    def card(self) -> Card:
+        """What checkpoints say, but for their step."""
+        taught_by = {role: teacher.card.weights_hash for role, teacher in self.teachers.items()}
+        experiment = self.experiment
+        return Card(
+            experiment.method,
+            dataclasses.asdict(experiment.method_settings),
+            experiment.subsets,
+            find(experiment.method).target,
+            self.cohort.spacing_mm,
+            experiment.sampling.patch,
+            normalisation=self.cohort.normalisation,
+            origin={**self.origin, "experiment": self.digest, "teacher_weights": taught_by},
+            label_scheme=self.cohort.scheme,
+        )
+
+
+def _ready(experiment: Experiment, cohort: Cohort) -> _Ready:
+    check_patch(experiment.training, experiment.sampling.patch, experiment.method_settings.stride)
     if cohort.normalisation != experiment.method_settings.normalisation:
         wanted = experiment.method_settings.normalisation
         raise UsageError(
@@ -187,7 +275,7 @@ def run(
         )
     fold, split_file = _fold(experiment, cohort)
     seen = fold.record(cohort)
-    teachers, origins = _teachers(experiment, cohort, fold)
+    teachers = _teachers(experiment, cohort, fold)
     augmentation = Augmentation() if experiment.sampling.augment else FLIPS
     origin = {
         **experiment.to_json(),
@@ -195,52 +283,62 @@ def run(
         "split": record_hash(seen),
         **split_file,
         "augmentation": digest_of(dataclasses.asdict(augmentation)),
-        "teachers": origins,
+        "teachers": {role: str(teacher.card.origin.get("experiment", "")) for role, teacher in teachers.items()},
     }
-    digest = digest_of(origin)
-    folder = out / run_name(experiment, digest)
+    return _Ready(experiment, cohort, fold, seen, teachers, augmentation, origin, digest_of(origin))
+
+
+def _train(folder: Path, ready: _Ready, report: Callable[[int, float], None]) -> Path:
     if (folder / DONE).is_file():
         return folder
-    torch.manual_seed(experiment.run.seed)
+    experiment, cohort, fold = ready.experiment, ready.cohort, ready.fold
+    randomness.seed(experiment.run.seed)
     kind = find(experiment.method)
-    method = build(experiment.method, experiment.method_settings, Context(experiment.subsets, teachers=teachers))
-    card = _card(experiment, cohort, {**origin, "experiment": digest})
+    methods = {role: teacher.method for role, teacher in ready.teachers.items()}
+    method = build(experiment.method, experiment.method_settings, Context(experiment.subsets, teachers=methods))
     cases = [cohort.case(name) for name in fold.train]
     reader = CropReader(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged)
     fabric = fabric_for(experiment.training)
     job = Job(
         folder,
-        card,
-        lambda start: batches(reader, start, experiment.training.steps, fabric.device, augmentation),
-        validation(card, [cohort.case(name) for name in fold.validation], experiment.training.precision, fabric.device),
+        ready.card,
+        lambda start: batches(reader, start, experiment.training.steps, fabric.device, ready.augmentation),
+        validation(
+            ready.card, [cohort.case(name) for name in fold.validation], experiment.training.precision, fabric.device
+        ),
         report,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "experiment.yaml", yaml.safe_dump(origin, sort_keys=False))
-    write_json(folder / FOLD, seen)
-    write_json(folder / "environment.json", _environment(reader, len(fold.train)))
-    best = train(method, job, experiment.training, experiment.optimiser, fabric)
-    write_json(folder / DONE, {"best_step": best.step, "validation_dice": round(best.dice, 6)})
+    lock = folder / LOCK
+    with held(lock) as alone:
+        if not alone:
+            raise UsageError(f"{folder} is being trained by process {holder(lock)}: wait for it, or stop it")
+        if (folder / DONE).is_file():
+            return folder
+        _write_record(folder, ready, fabric.device, reader)
+        best = train(method, job, experiment.training, experiment.optimiser, fabric)
+        write_json(folder / DONE, {"best_step": best.step, "validation_dice": round(best.dice, 6)})
     return folder
+
+
+def _write_record(folder: Path, ready: _Ready, device: torch.device, reader: CropReader) -> None:
+    """What was asked for, which cases it uses, where they lie, and what it runs on."""
+    asked, training = ready.experiment, ready.experiment.training
+    write_text(folder / EXPERIMENT, yaml.safe_dump(dict(ready.origin), sort_keys=False))
+    write_json(folder / FOLD, ready.seen)
+    # All roles of a method are served by one run.
+    lying = {"data": ready.cohort.path, "teacher": next(iter(asked.teachers.values()), None), "split": asked.split}
+    write_places(folder, {name: path for name, path in lying.items() if path})
+    counts = {
+        "training_cases": len(reader.cases),
+        "training_cases_left_out": len(ready.fold.train) - len(reader.cases),
+    }
+    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts)
 
 
 def run_name(experiment: Experiment, digest: str) -> str:
     """`<method>-<subset>-f<fold>-s<seed>-<hash8>`."""
     settings = experiment.run
     return f"{experiment.method}-{experiment.subset_name}-f{settings.fold}-s{settings.seed}-{digest[:8]}"
-
-
-def _card(experiment: Experiment, cohort: Cohort, origin: dict[str, Any]) -> Card:
-    return Card(
-        experiment.method,
-        dataclasses.asdict(experiment.method_settings),
-        experiment.subsets,
-        find(experiment.method).target,
-        cohort.spacing_mm,
-        experiment.sampling.patch,
-        normalisation=cohort.normalisation,
-        origin=origin,
-    )
 
 
 def _fold(experiment: Experiment, cohort: Cohort) -> tuple[Fold, dict[str, str]]:
@@ -252,10 +350,9 @@ def _fold(experiment: Experiment, cohort: Cohort) -> tuple[Fold, dict[str, str]]
     return split.fold(settings.fold, settings.folds), {"split_file": split.hash}
 
 
-def _teachers(experiment: Experiment, cohort: Cohort, fold: Fold) -> tuple[dict[str, Method[Any]], dict[str, str]]:
-    """The teachers by role, and the hash of the experiment that made each."""
-    methods: dict[str, Method[Any]] = {}
-    origins: dict[str, str] = {}
+def _teachers(experiment: Experiment, cohort: Cohort, fold: Fold) -> dict[str, Predictor]:
+    """The teachers by role."""
+    teachers: dict[str, Predictor] = {}
     for role, folder in experiment.teachers.items():
         predictor = load(folder, "cpu")
         # A student's name holds its teacher's experiment, which is the same for a teacher that is still learning.
@@ -271,9 +368,8 @@ def _teachers(experiment: Experiment, cohort: Cohort, fold: Fold) -> tuple[dict[
             )
         if problems:
             raise ModelError(f"teacher {folder} does not fit {experiment.method}: {'; '.join(problems)}")
-        methods[role] = predictor.method
-        origins[role] = str(predictor.card.origin.get("experiment", ""))
-    return methods, origins
+        teachers[role] = predictor
+    return teachers
 
 
 def _misfits(experiment: Experiment, cohort: Cohort, teacher: Predictor, needed: str) -> list[str]:
@@ -292,33 +388,7 @@ def _misfits(experiment: Experiment, cohort: Cohort, teacher: Predictor, needed:
     return problems + find(experiment.method).misfits(experiment.method_settings, teacher.method.settings)
 
 
-def _check_hardware(experiment: Experiment) -> None:
-    """Refuse what this machine would compute wrongly.
-
-    In bfloat16 on a CPU, torch 2.13's gradient of a convolution's weights is memory that nobody has written wherever
-    the first axis is two voxels long: values of 1e38 and NaN were seen. Crops get there at their coarser levels.
-    """
-    device = pick_device(experiment.training.device)
-    first, stride = experiment.sampling.patch[0], experiment.method_settings.stride
-    small = first in (stride, 2 * stride)
-    wrong = device.type == "cpu" and small and uses_bf16(experiment.training.precision, device)
-    require(not wrong, "patch", experiment.sampling.patch, f"a first side other than {first}, or precision float32")
-
-
 def digest_of(origin: Mapping[str, Any]) -> str:
     """SHA-256 of what decides a run's result: its settings without where it computes and how often it writes."""
-    deciding = {name: value for name, value in origin.items() if name not in _NOT_HASHED}
+    deciding = {name: value for name, value in origin.items() if name not in NOT_DECIDING}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
-
-
-def _environment(reader: CropReader, offered: int) -> dict[str, Any]:
-    return {
-        "limbeck": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "training_cases": len(reader.cases),
-        "training_cases_left_out": offered - len(reader.cases),
-    }

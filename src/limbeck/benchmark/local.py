@@ -15,7 +15,10 @@ import torch
 from limbeck.benchmark.memory import available_mib
 from limbeck.benchmark.work import Outcome, Task, work
 from limbeck.threads import limited
+from limbeck.training.interrupts import Interrupted, heed
 
+# How long a process may take for the step in hand and its checkpoint, in seconds.
+GRACE = 30.0
 # A process with torch, before anything was measured.
 FIRST_GUESS_MIB = 1500.0
 
@@ -63,11 +66,11 @@ class Local:
         return [self._ended(worker) for worker in busy if worker.pipe in ready or worker.process.sentinel in ready]
 
     def close(self) -> None:
-        """Stop all processes; what they have in hand is made again from its last checkpoint."""
+        """Stop all processes, each after its step and a checkpoint; a second Ctrl-C does not wait for them."""
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
-            worker.process.join(5)
+            worker.process.join(GRACE)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
@@ -113,14 +116,18 @@ def _serve(pipe: Connection, threads: int) -> None:
     """Work on cells until the pipe ends."""
     # Ctrl-C reaches every process of a terminal; the one that started this one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, heed)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(work(task))
+    try:
+        while True:
+            pipe.send(work(pipe.recv()))
+    except EOFError:
+        return
+    except Interrupted as stop:
+        # The exit code says by what it ended, as if it had not waited for the step.
+        signal.signal(stop.number, signal.SIG_DFL)
+        os.kill(os.getpid(), stop.number)
 
 
 def _end_with_parent() -> None:

@@ -5,9 +5,7 @@ Nothing else is remembered, so a benchmark that was killed at any moment knows a
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from limbeck.evaluation.table import RAW, Row
 from limbeck.experiment import digest_of
 from limbeck.inference.predictor import DONE
 from limbeck.methods.saved import load_card
+from limbeck.training.lock import held
 
 RUNS, RESULTS, LOCKS = "runs", "results", "locks"
 
@@ -137,22 +136,6 @@ def results_of(out: Path, run: str) -> Path:
 
 @contextmanager
 def locked(out: Path, name: str, wait: bool = False) -> Iterator[bool]:
-    """Hold a name of a folder against all other processes; yields whether it is held.
-
-    The system lets go of it when its holder ends, however that comes about. The file holds the holder's number.
-    """
-    path = out / LOCKS / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield True
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
+    """Hold a name of a folder against all other processes; yields whether it is held."""
+    with held(out / LOCKS / f"{name}.lock", wait) as alone:
+        yield alone

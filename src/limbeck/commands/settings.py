@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import shutil
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +58,11 @@ class Settings:
         """
         from jsonargparse import ArgumentError  # noqa: PLC0415
 
-        spelt = _files_first(_spelt(words))
-        for path in _configurations(spelt):
-            self._check(path)
+        files, others = _files_apart(_spelt(words))
+        # Files before options, so that an option holds wherever it stands; among files, the later one wins.
+        first = [f"--config={self._read(Path(file))}" for file in files]
         try:
-            chosen = self._parser().parse_args(spelt)
+            chosen = self._parser().parse_args([*first, *others])
         except ArgumentError as error:
             raise self._explained(str(error)) from error
         parts = {section: self._section(kind, chosen) for section, kind in self.sections.items()}
@@ -73,7 +73,7 @@ class Settings:
         entry = METHODS[self.method]
         lines = [
             f"usage: limbeck train {self.method} --data COHORT [--subset S] [--teacher RUN] [--config YAML]",
-            f"{'':<{len('usage: limbeck train ') + len(self.method)}} [--NAME VALUE ...] --out RUNS",
+            f"{'':<{len('usage: limbeck train ') + len(self.method)}} [--NAME VALUE ...] --out RUNS [--resume]",
             "",
             f"{self.method}: {entry.summary}.",
             f"Paper: {entry.paper}.",
@@ -83,7 +83,10 @@ class Settings:
         ]
         for name, (value, text) in PLACES.items():
             lines += _entry(f"--{name} {value}", text)
-        lines += _entry("--config YAML", "file of settings, names with underscores; options override it")
+        lines += _entry(
+            "--config YAML", "file of settings, names with underscores, or a run's experiment.yaml; options override it"
+        )
+        lines += _entry("--resume", "go on with the run of these settings where it stopped; refuse to begin one")
         for kind in self.sections.values():
             lines += ["", f"{(inspect.getdoc(kind) or '').splitlines()[0].rstrip('.')}:"]
             meanings = dict(_meanings(kind))
@@ -113,8 +116,14 @@ class Settings:
                 raise UsageError(f"setting {name} is null: expected {_expected(self.types[name])}")
         return kind(**values)
 
-    def _check(self, path: Path) -> None:
-        """Refuse a file that is no flat list of this method's settings, with the file's name."""
+    def _read(self, path: Path) -> str:
+        """The file as the parser takes it: its name, or the settings in it if it is a run's record.
+
+        Raises:
+            UsageError: it is no flat list of this method's settings; the message has the file's name.
+        """
+        from limbeck.training.record import is_record, settings_of  # noqa: PLC0415 - torch
+
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -125,9 +134,14 @@ class Settings:
             raise UsageError(f"configuration {path} is no valid YAML: {line}") from error
         if not isinstance(content, dict):
             raise UsageError(f"configuration {path} holds no settings: expected lines such as `steps: 2000`")
-        for name in content:
+        recorded = is_record(content)
+        if recorded and content["method"] != self.method:
+            raise UsageError(f"configuration {path} is a run's of {content['method']}: expected one of {self.method}")
+        settings = settings_of(content) if recorded else content
+        for name in settings:
             if name not in (*PLACES, *self.types):
                 raise self._unknown(str(name), f" in {path}")
+        return json.dumps(settings) if recorded else str(path)
 
     def _explained(self, text: str) -> UsageError:
         """Jsonargparse's message as one line in this package's words."""
@@ -165,22 +179,19 @@ def _spelt(words: Sequence[str]) -> list[str]:
     return spelt
 
 
-def _files_first(words: Sequence[str]) -> list[str]:
-    """Files before options, so that an option holds wherever it stands; among files, the later one wins."""
+def _files_apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files of settings, and all other words."""
     files: list[str] = []
     others: list[str] = []
     for word in words:
-        of_file = word.startswith("--config=") or word == "--config" or files[-1:] == ["--config"]
-        (files if of_file else others).append(word)
-    return files + others
-
-
-def _configurations(words: Sequence[str]) -> Iterator[Path]:
-    for word, following in pairwise([*words, ""]):
-        if word == "--config" and following:
-            yield Path(following)
-        elif word.startswith("--config="):
-            yield Path(word.removeprefix("--config="))
+        if word.startswith("--config="):
+            files.append(word.removeprefix("--config="))
+        elif others[-1:] == ["--config"]:
+            files.append(word)
+            others.pop()
+        else:
+            others.append(word)
+    return files, others
 
 
 def _meanings(kind: type[Any]) -> Iterator[tuple[str, str]]:

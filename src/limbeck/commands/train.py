@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from limbeck.commands.bar import bar
-from limbeck.errors import UsageError, nearest
+from limbeck.errors import ModelError, UsageError, nearest
 from limbeck.methods import METHODS
 
 USAGE = """usage: limbeck train METHOD --data COHORT [--subset S] [--teacher RUN]
-                            [--config YAML] [--NAME VALUE ...] --out RUNS
+                            [--config YAML] [--NAME VALUE ...] --out RUNS [--resume]
+       limbeck train --resume RUN [--data COHORT] [--teacher RUN] [--split FILE]
 
 Methods: {methods}.
-limbeck train METHOD --help shows every setting of the method with its meaning and source."""
+limbeck train METHOD --help shows every setting of the method with its meaning and source.
+
+The same command again goes on with a run that was stopped; with --resume it refuses to begin one.
+--resume RUN goes on with the run of a folder, whose settings it has recorded; data, teacher and
+split have to be named only if they no longer lie where they lay. Settings and data that differ
+from the run's are refused; --device, --workers, --save-every and --log-every may differ."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -23,35 +30,99 @@ def run(words: Sequence[str]) -> int:
     if words and words[0] in ("-h", "--help"):
         print(USAGE.format(methods=known))
         return 0
-    if not words or words[0].startswith("-"):
-        raise UsageError(f"train needs a method first: expected one of {known}")
-    method, rest = words[0], list(words[1:])
-    if method not in METHODS:
+    rest, resume, folder = _resumed(words)
+    method = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    if method is None and folder is None:
+        raise UsageError(f"train needs a method first: expected one of {known}, or --resume RUN")
+    if method is not None and method not in METHODS:
         raise UsageError(f"unknown method {method!r}: expected one of {known}{nearest(method, METHODS)}")
+    if method is not None and {"-h", "--help"} & set(rest):
+        from limbeck.commands.settings import Settings  # noqa: PLC0415 - torch
 
-    from limbeck.commands.settings import Settings  # noqa: PLC0415 - torch
-
-    settings = Settings(method)
-    if "-h" in rest or "--help" in rest:
-        print(settings.help())
+        print(Settings(method).help())
         return 0
-    return _train(method, *settings.parse(rest))
+    return _train(str(method), rest, resume) if folder is None else _go_on(folder, method, rest)
 
 
-def _train(method: str, places: Mapping[str, str | None], parts: Mapping[str, Any]) -> int:
-    from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
+def _resumed(words: Sequence[str]) -> tuple[list[str], bool, Path | None]:
+    """The words without `--resume`, whether it was there, and the run that it names."""
+    rest = list(words)
+    for index, word in enumerate(rest):
+        option, equals, value = word.partition("=")
+        if option != "--resume":
+            continue
+        if not equals and rest[index + 1 :] and not rest[index + 1].startswith("-"):
+            value = rest.pop(index + 1)
+        del rest[index]
+        return rest, True, Path(value) if value else None
+    return rest, False, None
+
+
+def _train(method: str, words: Sequence[str], resume: bool) -> int:
+    from limbeck.commands.settings import Settings  # noqa: PLC0415 - torch
+    from limbeck.data.cohort import Cohort  # noqa: PLC0415
     from limbeck.experiment import plan  # noqa: PLC0415
     from limbeck.experiment import run as train  # noqa: PLC0415
 
+    places, parts = Settings(method).parse(words)
     data, out = (_needed(method, name, places[name]) for name in ("data", "out"))
-    teacher = Path(places["teacher"]) if places["teacher"] else None
-    split = Path(places["split"]) if places["split"] else None
-    experiment = plan(method, places["subset"], teacher, parts, split)
+    experiment = plan(method, places["subset"], _path(places["teacher"]), parts, _path(places["split"]))
     cohort = Cohort.open(data)
     with bar(f"{method} {experiment.subset_name}", experiment.training.steps) as advance:
-        folder = train(experiment, cohort, out, advance)
+        folder = train(experiment, cohort, out, advance, resume=resume)
     print(folder)
     return 0
+
+
+def _go_on(folder: Path, method: str | None, words: Sequence[str]) -> int:
+    """Go on with the run of a folder, by its own record of what was asked for."""
+    from limbeck.commands.settings import Settings  # noqa: PLC0415 - torch
+    from limbeck.data.cohort import Cohort  # noqa: PLC0415
+    from limbeck.experiment import plan, resume  # noqa: PLC0415
+    from limbeck.training.checkpoint import saved_card  # noqa: PLC0415
+    from limbeck.training.record import EXPERIMENT, read_experiment  # noqa: PLC0415
+
+    record = read_experiment(folder)
+    name = _same_method(folder, record, method)
+    places, parts = Settings(name).parse([f"--config={folder / EXPERIMENT}", *words])
+    if places["out"]:
+        raise UsageError(
+            f"--out {places['out']} beside --resume {folder}: a run goes on where it lies: leave --out out"
+        )
+    data = _lying(folder, "data", places)
+    teacher = _lying(folder, "teacher", places) if record.get("teachers") else _path(places["teacher"])
+    split = _lying(folder, "split", places) if record.get("split_file") else _path(places["split"])
+    assert data is not None
+    experiment = plan(name, places["subset"], teacher, parts, split)
+    cohort = Cohort.open(data)
+    if saved_card(folder, tell=False) is None:
+        print(f"limbeck: {folder} holds no checkpoint yet: it begins at its first step", file=sys.stderr)
+    with bar(f"{name} {experiment.subset_name}", experiment.training.steps) as advance:
+        print(resume(experiment, cohort, folder, advance))
+    return 0
+
+
+def _same_method(folder: Path, record: Mapping[str, Any], method: str | None) -> str:
+    name = str(record["method"])
+    if method not in (None, name):
+        raise UsageError(f"{folder} cannot go on: method was {name}, is {method}: leave the method out")
+    if name not in METHODS:
+        raise ModelError(f"{folder} is of method {name!r}, which this version does not have")
+    return name
+
+
+def _lying(folder: Path, name: str, places: Mapping[str, str | None]) -> Path:
+    """What was given, or where it lay when the run was last trained."""
+    from limbeck.training.record import place_of  # noqa: PLC0415
+
+    found = _path(places[name]) or place_of(folder, name)
+    if found is None:
+        raise UsageError(f"{folder} does not tell where its {name} lies now: expected --{name}")
+    return found
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
 
 
 def _needed(method: str, name: str, value: str | None) -> Path:

@@ -72,6 +72,11 @@ class Card:
     label_scheme: str = ""
     progress: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights' file; empty before it is written."""
+        return next((digest for name, digest in self.files.items() if name.startswith("weights-")), "")
+
     def to_json(self) -> dict[str, Any]:
         """The card as it is written."""
         return {

@@ -80,8 +80,12 @@ def save_best(folder: Path, method: Method[Any], card: Card, step: int, dice: fl
     return Best(step, dice)
 
 
-def saved_card(folder: Path) -> Card | None:
+def saved_card(folder: Path, tell: bool = True) -> Card | None:
     """The card of a run's newest whole checkpoint, or None before its first.
+
+    Args:
+        folder: the run's.
+        tell: whether to report that a newer one is damaged.
 
     Raises:
         ModelError: there are checkpoints but none is usable.
@@ -89,7 +93,7 @@ def saved_card(folder: Path) -> Card | None:
     last = folder / LAST
     if not (last / CARD).is_file() and not (last / PREVIOUS).is_file():
         return None
-    return load_card(last)
+    return load_card(last, tell)
 
 
 def restore(folder: Path, method: Method[Any], optimisers: Optimisers, card: Card) -> Position:
@@ -102,9 +106,7 @@ def restore(folder: Path, method: Method[Any], optimisers: Optimisers, card: Car
     if saved is None:
         return Position()
     last = folder / LAST
-    mine, theirs = (str(side.origin.get("experiment", ""))[:8] for side in (card, saved))
-    if mine != theirs:
-        raise ModelError(f"{last} is of experiment {theirs or 'unknown'}, expected {mine}: move it away")
+    _check_origin(last, saved, card)
     try:
         method.load_state_dict(load_part(last, saved, "weights"))
     except RuntimeError as error:
@@ -119,3 +121,11 @@ def restore(folder: Path, method: Method[Any], optimisers: Optimisers, card: Car
         return Position(saved.step, Best(int(step), float(dice)), bool(progress.get("pending")), log)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelError(f"{last} is damaged ({type(error).__name__} {error}): move it away to start anew") from error
+
+
+def _check_origin(folder: Path, saved: Card, card: Card) -> None:
+    for name in ("experiment", "teacher_weights"):
+        then, now = saved.origin.get(name), card.origin.get(name)
+        # Checkpoints of earlier versions do not tell the teacher's weights.
+        if then != now and then is not None:
+            raise ModelError(f"{folder} was trained with {name} {then}, now it is {now}: expected the same")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ import torch
 import yaml
 
 from limbeck.durable import write_json
-from limbeck.errors import ModelError
+from limbeck.errors import DataError, ModelError, UsageError
+from limbeck.training.checkpoint import saved_card
 from limbeck.version import __version__
 
 EXPERIMENT, ENVIRONMENT, PLACES = "experiment.yaml", "environment.json", "places.json"
 # What an experiment records and no setting says.
 HASHES = ("data", "split", "split_file", "augmentation", "teachers")
+# Where a run computes and how often it writes is no part of what it computes.
+NOT_DECIDING = ("device", "workers", "save_every", "log_every")
+LOG = logging.getLogger(__name__)
 # Facts of a session that can change the last bits of what it computes.
 _DECIDING = ("limbeck", "torch", "numpy", "python", "machine", "processor", "threads", "device", "precision")
 
@@ -61,6 +66,38 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, st
     }
 
 
+def refuse_changes(folder: Path, now: Mapping[str, Any]) -> None:
+    """Name every difference between a run and what it is asked to go on as.
+
+    Args:
+        folder: the run's.
+        now: settings and hashes by name, as `experiment.yaml` has them; those that are not there are not compared.
+
+    Raises:
+        UsageError: settings differ.
+        DataError: only hashes do, those of data or split among them.
+        ModelError: the teacher's or the augmentation's does; the folder is no run, or has no usable checkpoint.
+    """
+    record, card = read_experiment(folder), saved_card(folder, tell=False)
+    # The checkpoint knows what it was trained with, even if somebody has edited the record.
+    found = differences(
+        record if card is None else card.origin,
+        {name: value for name, value in now.items() if name not in NOT_DECIDING},
+    )
+    if not found:
+        return
+    text = f"{folder} cannot go on: {'; '.join(found.values())}: expected what it began with, or a new run"
+    if set(found) - set(HASHES):
+        raise UsageError(text)
+    raise (DataError if {"data", "split", "split_file"} & set(found) else ModelError)(text)
+
+
+def nearest_record(runs: Sequence[Path], now: Mapping[str, Any]) -> str:
+    """How the run that is most like what is asked for differs from it."""
+    found = [differences(read_experiment(folder), now) for folder in runs]
+    return "; ".join(min(found, key=len).values()) if found else "expected a run that the same command has begun"
+
+
 def write_places(folder: Path, places: Mapping[str, Path]) -> None:
     """Remember where data and teachers lay: hints for this machine, and no part of the experiment."""
     hints = {
@@ -80,8 +117,8 @@ def place_of(folder: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.exists()), None)
 
 
-def begin_session(folder: Path, facts: Mapping[str, Any]) -> list[str]:
-    """Add a session to the run's history; gives what has changed since the last one and can change bits."""
+def begin_session(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Add a session to the run's history, and tell what has changed since the last one and can change bits."""
     path = folder / ENVIRONMENT
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -92,7 +129,12 @@ def begin_session(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     last = sessions[-1] if sessions and isinstance(sessions[-1], dict) else {}
     write_json(path, {"sessions": [*sessions, dict(facts)]})
     known = {name: facts[name] for name in _DECIDING if name in facts and name in last}
-    return list(differences(last, known).values())
+    if changed := differences(last, known):
+        LOG.warning(
+            "%s: %s since its last session: the last bits may differ from a run that was never stopped",
+            folder,
+            ", ".join(changed.values()),
+        )
 
 
 def machine_facts(device: torch.device, bf16: bool) -> dict[str, Any]:

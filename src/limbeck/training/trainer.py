@@ -92,6 +92,21 @@ def fabric_for(settings: TrainingSettings) -> Fabric:
     return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
 
 
+def check_patch(settings: TrainingSettings, patch: tuple[int, int, int], stride: int) -> None:
+    """Refuse crops on which this machine would compute wrongly.
+
+    In bfloat16 on a CPU, torch 2.13's gradient of a convolution's weights is memory that nobody has written wherever
+    the first axis is two voxels long: values of 1e38 and NaN were seen. Crops get there at their coarser levels.
+
+    Raises:
+        UsageError: they are such crops.
+    """
+    device = pick_device(settings.device)
+    small = patch[0] in (stride, 2 * stride)
+    wrong = device.type == "cpu" and small and uses_bf16(settings.precision, device)
+    require(not wrong, "patch", patch, f"a first side other than {patch[0]}, or precision float32")
+
+
 def train(
     method: Method[Any], job: Job, settings: TrainingSettings, optimiser: OptimiserSettings, fabric: Fabric
 ) -> Best:
@@ -179,7 +194,7 @@ class _Loop:
         save_last(self.job.folder, self.method, self.job.card, position, self.optimisers, random)
 
     def _note(self, done: int) -> str:
-        return f"after step {done} of {self.settings.steps}, which is kept: limbeck train --resume {self.job.folder}"
+        return f" after step {done} of {self.settings.steps}, which is kept; limbeck train --resume {self.job.folder}"
 
     def _step(self, batch: Batch, progress: Progress) -> dict[str, float]:
         """All descents of one step; gives every term, group norm, the rate and their sum under their names."""

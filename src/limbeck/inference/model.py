@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from limbeck.anatomy import Modality, Subset
 from limbeck.data.grid import Grid
+from limbeck.data.plausibility import doubts
 from limbeck.data.preprocess import GridsDifferError, Prepared, Scan, read_scans, to_model_space
 from limbeck.data.source import Source
 from limbeck.errors import DataError, UsageError
@@ -121,9 +122,11 @@ class Model:
             read = read_scans({modality: scans[modality] for modality in sorted(choice.subset)}, align=resample)
         except GridsDifferError as error:
             raise DataError(f"{error}; if they are registered, --resample (resample=True) does the rest") from error
+        # Before the images are turned and normalised, which would hide what is odd about them.
+        warnings += [*read.notes, *(f"{doubt.what}: {doubt.remedy}" for doubt in doubts(read.arrays, read.grid))]
         card = self.members[0].card
         prepared = to_model_space(read, card.spacing_mm, card.normalisation)
-        return Patient(prepared, choice, (*warnings, *read.notes))
+        return Patient(prepared, choice, tuple(warnings))
 
     @torch.inference_mode()
     def compute(

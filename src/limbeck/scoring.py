@@ -234,7 +234,7 @@ def validation(
     Raises:
         DataError: no case can be scored, so that no checkpoint could be called the best.
     """
-    subsets = judged_by(card)
+    subsets = judged_by(card.subsets)
     scored = usable(cases, subsets).cases
     if not scored:
         raise DataError(

@@ -28,7 +28,7 @@ class Cell:
         method: name in METHODS.
         subset: what a specialist sees; None for a generalist.
         parts: settings by section.
-        scored: the subsets that it is scored on.
+        scored: the subsets that it is scored on; none for a teacher whom no test case could show all sequences.
         teacher: the cell that teaches it, by name.
     """
 

@@ -84,7 +84,7 @@ def _logged(folder: Path) -> float | None:
 def _scoring_seconds(plan: Plan, survey: Survey, out: Path) -> float | None:
     """Seconds to score a run on one subset: between the end of its training and its scores, by the files' times."""
     spent = []
-    for name in survey.scored:
+    for name in (name for name in survey.scored if plan.cells[name].scored):
         folder = survey.trained[name].folder
         began, ended = ((path.stat().st_mtime) for path in (folder / DONE, results_of(out, folder.name)))
         spent.append((ended - began) / len(plan.cells[name].scored))

@@ -72,7 +72,7 @@ class Bench:
             if run is None:
                 continue
             trained[name] = run
-            if self.scores(cell, run.folder.name):
+            if not cell.scored or self.scores(cell, run.folder.name):
                 scored.add(name)
         return Survey(trained, frozenset(scored))
 
@@ -111,7 +111,8 @@ class Bench:
         Args:
             runs: cell -> run's name.
         """
-        rows = [row for run in runs.values() for row in table.read(results_of(self.out, run))]
+        scored = [run for name, run in runs.items() if self.plan.cells[name].scored]
+        rows = [row for run in scored for row in table.read(results_of(self.out, run))]
         path = self.out / TABLE
         if rows and not _holds(path, rows):
             table.write(path, rows)

@@ -96,7 +96,7 @@ def _make(task: Task) -> str:
     cohort, cell = Cohort.open(task.cohort), task.cell
     folder = train(cell.experiment(task.teacher), cohort, task.out / RUNS)
     verified(folder)
-    if not scores_of(task.out, folder.name, cohort.hash, cell, task.scoring):
+    if cell.scored and not scores_of(task.out, folder.name, cohort.hash, cell, task.scoring):
         # Rows that are scored in another way are kept apart, so that a matrix may change while it is unfinished.
         digest = hashlib.sha256(repr((task.scoring, cell.scored)).encode()).hexdigest()
         journal = task.out / JOURNALS / digest[:8]

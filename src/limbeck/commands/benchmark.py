@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan, look what is there, make the rest, and join the scores."""
     from limbeck.benchmark.cells import check_data, plan  # noqa: PLC0415 - torch
+    from limbeck.benchmark.feasible import feasible  # noqa: PLC0415
     from limbeck.benchmark.matrix import read  # noqa: PLC0415
     from limbeck.benchmark.survey import Bench, Survey  # noqa: PLC0415
 
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     survey = Survey({}, frozenset())
     if cohort is not None:
         check_data(planned, cohort)
+        planned = feasible(planned, cohort)
         bench = Bench(matrix, planned, cohort, arguments.out)
         survey = bench.survey()
     if bench is None or arguments.dry_run:

@@ -11,7 +11,6 @@ from limbeck.anatomy import Subset
 from limbeck.data.cohort import Cohort, CohortCase
 from limbeck.data.splits import FoldRecord, record_hash
 from limbeck.errors import ModelError, UsageError
-from limbeck.methods.saved import Card
 
 FOLD = "fold.json"
 
@@ -52,11 +51,15 @@ def fold_of(folder: Path, origin: Mapping[str, Any]) -> FoldRecord:
     return parts
 
 
-def judged_by(card: Card) -> tuple[Subset, ...]:
-    """The subsets that validation looks at: a specialist's own, a generalist's single sequences and all four."""
-    if len(card.subsets) == 1:
-        return card.subsets
-    return tuple(subset for subset in card.subsets if len(subset) in (1, 4))
+def judged_by(subsets: tuple[Subset, ...]) -> tuple[Subset, ...]:
+    """The subsets that validation looks at: a specialist's own, a generalist's single sequences and all four.
+
+    Args:
+        subsets: those that the run serves.
+    """
+    if len(subsets) == 1:
+        return subsets
+    return tuple(subset for subset in subsets if len(subset) in (1, 4))
 
 
 def _fold_record(folder: Path) -> FoldRecord:

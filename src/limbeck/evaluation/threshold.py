@@ -43,7 +43,7 @@ def post_processing(folder: Path, cohort: Cohort, predictor: Predictor, protocol
     card = predictor.card
     if (kept := stored_step(folder, card, protocol)) is not None:
         return kept
-    subsets = judged_by(card)
+    subsets = judged_by(card.subsets)
     names = fold_of(folder, card.origin)["validation"]
     cases = usable([cohort.case(name) for name in names], subsets).cases
     crop = crop_of(protocol.extent)

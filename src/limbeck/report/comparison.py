@@ -208,8 +208,7 @@ def _warnings(lines: Sequence[Line]) -> list[str]:
         found.append(
             "These results hold no Dice by volume: what stands as Dice is the slice mean. " + definition(lines[0].main)
         )
-    if len({line.cases for line in lines}) > 1:
-        found.append("The lines were not measured on the same cases: do not compare them.")
+    found += _unequal(lines)
     if any(cell.seeds for line in lines for cell in line.cells.values()):
         found.append(
             "Seeds are repetitions, not patients: 'seeds' gives the lowest and the highest of the seeds' mean Dice, "
@@ -226,6 +225,18 @@ def _warnings(lines: Sequence[Line]) -> list[str]:
             counts = ", ".join(f"{metric} on {len(line.values[metric][MEAN])}" for metric in short)
             found.append(f"{line.title} from {line.subset}: {counts} of {len(line.cases)} cases.")
     return found
+
+
+def _unequal(lines: Sequence[Line]) -> list[str]:
+    """What to make of lines that were measured on different cases; nothing where all were measured on the same."""
+    if len({line.cases for line in lines}) == 1:
+        return []
+    if len({(line.subset, line.cases) for line in lines}) == len({line.subset for line in lines}):
+        return [
+            "A case counts only where it has the sequences, so n differs between them: compare lines of the same "
+            "sequences, which were measured on the same cases, and no others."
+        ]
+    return ["The lines were not measured on the same cases: do not compare them."]
 
 
 def _together(lines: Sequence[Line]) -> tuple[dict[Region, dict[str, int]], int]:

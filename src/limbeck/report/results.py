@@ -122,6 +122,7 @@ def _chapter_sections(
                 *_highest(series),
             ],
             fragments=[heatmap.dice_map(series, f"dice-{number}")],
+            notes=_sizes(series),
         )
     ]
     baselines = bounds(series)
@@ -134,6 +135,18 @@ def _chapter_sections(
     sections.append(_table(comparison, folder, name))
     sections += _papers(comparison, name)
     return sections
+
+
+def _sizes(series: Sequence[Series]) -> list[str]:
+    """On how many cases each row of the map stands, where it is not the same number everywhere."""
+    sizes = {subset: {len(one.dice[subset]) for one in series if subset in one.dice} for subset in subsets_of(series)}
+    if len(set().union(*sizes.values())) == 1:
+        return []
+    told = "; ".join(f"{subset} {' or '.join(map(str, sorted(found)))}" for subset, found in sizes.items())
+    return [
+        "Cases differ, since one counts only where it has the sequences: compare within a row, not between rows. "
+        f"n: {told}."
+    ]
 
 
 def _highest(series: Sequence[Series]) -> list[str]:

@@ -328,9 +328,17 @@ def test_scans_of_a_patient_are_drawn_together():
 
 def test_lines_over_different_cases_are_flagged():
     comparison = tables.compare([*rows(), *rows("r-gkd", "gkd", cases="abc")])
-    assert any("not measured on the same cases" in sentence for sentence in comparison.caption)
+    assert any("not measured on the same cases: do not compare" in sentence for sentence in comparison.caption)
     assert "n = 3 to 4 cases" in comparison.caption[0]
     assert not any("not measured" in sentence for sentence in tables.compare(THREE, LABELS).caption)
+
+
+def test_where_cases_lack_sequences_lines_of_the_same_may_still_be_compared():
+    complete = [*rows(subset=ALL, cases="ab"), *rows("r-gkd", "gkd", subset=ALL, cases="ab")]
+    caption = tables.compare([*rows(), *rows("r-gkd", "gkd"), *complete]).caption
+    (warning,) = (sentence for sentence in caption if "n differs between them" in sentence)
+    assert "compare lines of the same sequences" in warning
+    assert not any("do not compare them" in sentence for sentence in caption)
 
 
 @pytest.mark.parametrize(

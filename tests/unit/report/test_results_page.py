@@ -55,6 +55,14 @@ def test_the_highest_mean_is_over_subsets_that_all_have(tmp_path):
     assert "Over the 2 subsets that all have, gkd has the highest mean, 0.750 (supervised 0.594)." in text
 
 
+def test_a_map_over_different_cases_says_how_many_each_row_has(tmp_path):
+    partial = {("gkd", "flair"): {"a": 0.5, "b": 0.75}, ("gkd", "t1"): {"a": 0.5}}
+    text = write_results(tmp_path / "a.html", rows(partial)).read_text()
+    assert "compare within a row, not between rows. n: flair 2; t1 1." in text
+    whole = rows({key: {**cases, "b": 0.25} for key, cases in partial.items()})
+    assert "compare within a row" not in write_results(tmp_path / "b.html", whole).read_text()
+
+
 def test_protocols_stand_in_chapters_of_their_own(tmp_path):
     other = [replace(row, protocol="gkd-as-published-1", value=0.125) for row in results()]
     path = write_results(tmp_path / "a.html", [*results(), *other])

@@ -11,10 +11,12 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ _STAGING = ".staging"
 _SAFE_NAME = re.compile(r"\w[\w.+-]*")
 # Below this the processes take longer to start than to work.
 _CASES_FOR_A_POOL = 8
+# Jobs handed out for each process, so that none waits for the next.
+_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -241,9 +245,14 @@ def _outcomes(jobs: Sequence[_Job], workers: int | None) -> Iterator[tuple[str, 
         return
     # Spawned, since a fork of a process whose threads hold locks can hang.
     pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_one_thread)
+    waiting = iter(jobs)
     try:
-        for future in as_completed([pool.submit(job.run) for job in jobs]):
-            yield future.result()
+        # A few at a time, so that what is under way does not grow with the number of cases.
+        under_way = {pool.submit(job.run) for job in islice(waiting, _AHEAD * workers)}
+        while under_way:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            under_way |= {pool.submit(job.run) for job in islice(waiting, len(done))}
+            yield from (future.result() for future in done)
     except BrokenProcessPool as error:
         raise ResourceError("a worker was killed, most likely out of memory: import with fewer workers") from error
     finally:
@@ -276,7 +285,7 @@ def _check_cases(cases: Sequence[Case], source: Path) -> None:
         raise DataError(f"{source}: no cases found")
     ids = [case.id for case in cases]
     unsafe = [name for name in ids if not _SAFE_NAME.fullmatch(name)]
-    twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
+    twice = sorted(name for name, count in Counter(ids).items() if count > 1)
     if unsafe:
         raise DataError(f"case {unsafe[0]!r}: expected a name of letters, digits and _ . + -")
     if twice:

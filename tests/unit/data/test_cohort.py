@@ -171,7 +171,7 @@ def break_three(brats):
     flair.write_bytes(flair.read_bytes()[:1000])
     segmentation = brats / "HGG" / "Brats18_P1_1" / "Brats18_P1_1_seg.nii.gz"
     labels = np.asanyarray(nib.load(segmentation).dataobj).copy()
-    labels[labels == 4] = 3
+    labels[labels == 4] = 7
     nib.save(nib.Nifti1Image(labels, nib.load(segmentation).affine), segmentation)
     segmentation = brats / "LGG" / "Brats18_P2_1" / "Brats18_P2_1_seg.nii.gz"
     nib.save(nib.Nifti1Image(np.asanyarray(nib.load(segmentation).dataobj)[:-1], np.eye(4)), segmentation)
@@ -197,7 +197,7 @@ def test_bad_cases_are_left_out_if_asked_and_said(brats, tmp_path):
     cohort = run(brats, tmp_path / "cohort", skip_bad=True)
     assert [case.id for case in cohort.cases] == ["Brats18_P3_1", "Brats18_P4_1"]
     assert sorted(cohort.skipped) == ["Brats18_P0_1", "Brats18_P1_1", "Brats18_P2_1"]
-    assert "unknown label 3" in cohort.skipped["Brats18_P1_1"]
+    assert "unknown label 7" in cohort.skipped["Brats18_P1_1"]
     cohort.verify()
 
 

@@ -156,7 +156,7 @@ def _files(folder: Path, leave: Sequence[str], depth: int = _DEPTH) -> Iterator[
         *parts, word = stem(path).split("_")
         pairs = [part.split("-", 1) for part in parts]
         if suffix(path) and parts and parts[0].startswith("sub-") and all(len(pair) == 2 for pair in pairs):
-            entities = {key: value for key, value in pairs}
+            entities = dict(pairs)
             # Of complex images only the magnitude looks like what it shows.
             if entities.get("part", "mag") == "mag":
                 yield _File(path, entities, word)

@@ -1,8 +1,8 @@
 """Which label codes a data set's segmentations use, settled once for all of them.
 
-Label 4 is enhancing tumour in one year and a resection cavity in another, label 1 is necrotic core or oedema, and a case
-without a 4 proves nothing. So names decide first, and then a survey of the segmentations themselves; what they leave
-open, or deny, is for the user to say.
+Label 4 is enhancing tumour in one year and a resection cavity in another, label 1 is necrotic core or oedema, and a
+case without a 4 proves nothing. So names decide first, and then a survey of the segmentations themselves; what they
+leave open, or deny, is for the user to say.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _contradiction(naming: Naming, three: Sequence[_Seen], four: Sequence[_Seen]
     held = [f"{code} in {_listed(files)}" for code, files in ((3, three), (4, four)) if files]
     choices = "brats2018 (4 is enhancing tumour), brats2023 (3 is) or brats2024 (3 is, and 4 is a resection cavity)"
     return DataError(
-        f"{source}: label codes contradict: {naming.why}, but {', '.join(held)}: choose --labels {choices}"
+        f"{source}: label codes contradict: {naming.why}, but {', '.join(held)}: choose with --labels {choices}"
     )
 
 

@@ -189,13 +189,9 @@ def _plainest(candidates: Sequence[_File], modality: Modality) -> list[_File]:
 
 
 def _likeliest(candidates: Sequence[_File]) -> list[_File]:
-    """Of several masks those that are said to be of a tumour, and segmentations before masks of one thing."""
-    for wanted in (
-        [file for file in candidates if file.tells_of(_TUMOUR)],
-        [file for file in candidates if file.word == _MASKS[0]],
-    ):
-        candidates = wanted or candidates
-    return list(candidates)
+    """Of several masks those that are said to be of a tumour, and of these segmentations before masks of one thing."""
+    told = [file for file in candidates if file.tells_of(_TUMOUR)] or list(candidates)
+    return [file for file in told if file.word == _MASKS[0]] or told
 
 
 def _chosen(candidates: Sequence[_File], case: str, role: str, problems: list[str]) -> Path:

@@ -26,6 +26,7 @@ from limbeck.anatomy import Subset
 from limbeck.batch import View
 from limbeck.data.cohort import import_cohort
 from limbeck.data.importers import detect_layout
+from limbeck.inference.model import Model
 from limbeck.inference.predictor import load
 from limbeck.methods import build, find
 from limbeck.methods.base import Context
@@ -138,7 +139,8 @@ def _network_seconds(model: Path, scan: Path) -> float:
         return scores
 
     predictor.method.predict = timed  # type: ignore[method-assign]
-    predictor.segment({"flair": scan})
+    patient = Model.load(model).read({"flair": scan})
+    predictor.scores(torch.from_numpy(patient.prepared.images), patient.choice.subset)
     return total
 
 

@@ -1,8 +1,7 @@
-"""A trained method that segments: the one path of validation, benchmark and the user's command."""
+"""A trained method with what it needs to predict: the one path of validation, benchmark and the user's command."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +15,8 @@ from limbeck.anatomy import Label, Modality, Subset
 from limbeck.batch import View
 from limbeck.data.cohort import CohortCase
 from limbeck.data.geometry import Geometry
-from limbeck.data.preprocess import prepare
-from limbeck.data.source import Source
 from limbeck.errors import ModelError, UsageError
-from limbeck.inference.choice import Choice
 from limbeck.inference.crop import CentreCrop
-from limbeck.inference.segmentation import Segmentation
 from limbeck.inference.sliding import Position, sliding_window
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
@@ -97,21 +92,6 @@ class Predictor:
             whole[(slice(None), *box)] = inside.cpu()
         self.method.train(was_training)
         return whole
-
-    def segment(self, images: Mapping[str, str | Path | Source]) -> Segmentation:
-        """Segment one patient: for `limbeck predict` until it uses `Model`."""
-        sources: dict[Modality, Source] = {}
-        for role, path in images.items():
-            modality = Modality.parse(role)
-            if modality in sources:
-                raise UsageError(f"sequence {modality.role} is given twice")
-            sources[modality] = path if isinstance(path, Source) else Source(Path(path))
-        subset = self.choose(Subset(sources))
-        prepared = prepare({m: sources[m] for m in sorted(subset)}, self.card.spacing_mm, self.card.normalisation)
-        scores = self.scores(torch.as_tensor(prepared.images), subset)
-        labels, native = to_native(scores, prepared.geometry, self.card.target)
-        choice = Choice(subset, (self.card.method,), "specialist")
-        return Segmentation(labels, native.numpy(), prepared.geometry.grid, self.card.target, choice)
 
     def segment_case(self, case: CohortCase, subset: Subset, crop: CentreCrop | None = None) -> NDArray[np.uint8]:
         """The label map of a cohort's case on the scan's own grid, from a subset of its sequences.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import nibabel as nib
@@ -14,7 +15,9 @@ from limbeck.anatomy import Modality, Subset
 from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.importers import detect_layout
 from limbeck.errors import ModelError, UsageError
+from limbeck.inference.model import Model
 from limbeck.inference.predictor import Predictor, load
+from limbeck.inference.segmentation import Segmentation
 from limbeck.methods import build, find
 from limbeck.methods.base import Context
 from limbeck.methods.saved import CARD, Card, load_card, save
@@ -78,6 +81,10 @@ def predictor(
     return load(folder, "cpu", "float32")
 
 
+def segment(folder: Path, images: Mapping[str, Path]) -> Segmentation:
+    return Model.load(folder, "cpu", "float32").segment(images)
+
+
 def scan(patient: Path, role: str) -> Path:
     return patient / f"{patient.name}_{role}.nii.gz"
 
@@ -86,7 +93,7 @@ def scan(patient: Path, role: str) -> Path:
 def test_files_and_cohort_give_the_same_mask(patient: Path, cohort: Cohort, tmp_path: Path, text: str) -> None:
     subset = Subset.parse(text)
     model = predictor(tmp_path / "model", "supervised", (subset,))
-    from_files = model.segment({modality.role: scan(patient, modality.role) for modality in subset})
+    from_files = segment(tmp_path / "model", {modality.role: scan(patient, modality.role) for modality in subset})
     from_cohort = model.segment_case(cohort.case("BraTS2021_00001"), subset)
     assert len(np.unique(from_files.labels)) > 1, "an untrained network should draw something here"
     assert np.array_equal(from_files.labels, from_cohort)
@@ -97,9 +104,10 @@ def test_files_and_cohort_give_the_same_mask_from_raw_intensities(
 ) -> None:
     subset = Subset.parse("t1ce")
     model = predictor(tmp_path / "model", "supervised", (subset,), Normalisation.RAW)
-    from_files = model.segment({"t1ce": scan(patient, "t1ce")})
+    from_files = segment(tmp_path / "model", {"t1ce": scan(patient, "t1ce")})
     assert np.array_equal(from_files.labels, model.segment_case(raw_cohort.case("BraTS2021_00001"), subset))
-    z_scored = predictor(tmp_path / "other", "supervised", (subset,)).segment({"t1ce": scan(patient, "t1ce")})
+    predictor(tmp_path / "other", "supervised", (subset,))
+    z_scored = segment(tmp_path / "other", {"t1ce": scan(patient, "t1ce")})
     assert not np.array_equal(from_files.scores, z_scored.scores)
 
 
@@ -137,8 +145,8 @@ def test_a_card_of_an_unknown_normalisation_is_refused(tmp_path: Path) -> None:
 
 
 def test_mask_lies_on_the_scan(patient: Path, tmp_path: Path) -> None:
-    model = predictor(tmp_path / "model", "supervised", (Subset.parse("flair"),))
-    result = model.segment({"flair": scan(patient, "flair")})
+    predictor(tmp_path / "model", "supervised", (Subset.parse("flair"),))
+    result = segment(tmp_path / "model", {"flair": scan(patient, "flair")})
     image = nib.load(scan(patient, "flair"))
     assert result.labels.shape == image.shape
     assert result.labels.dtype == np.uint8
@@ -153,37 +161,39 @@ def test_mask_lies_on_the_scan(patient: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_not_used_changes_nothing(patient: Path, tmp_path: Path) -> None:
-    model = predictor(tmp_path / "model", "supervised", (Subset.parse("t1ce"),))
-    alone = model.segment({"t1ce": scan(patient, "t1ce")})
-    beside = model.segment({"t1ce": scan(patient, "t1ce"), "flair": tmp_path / "does-not-even-exist.nii.gz"})
+    predictor(tmp_path / "model", "supervised", (Subset.parse("t1ce"),))
+    alone = segment(tmp_path / "model", {"t1ce": scan(patient, "t1ce")})
+    beside = segment(
+        tmp_path / "model", {"t1ce": scan(patient, "t1ce"), "flair": tmp_path / "does-not-even-exist.nii.gz"}
+    )
     assert np.array_equal(alone.labels, beside.labels)
     assert np.array_equal(alone.scores, beside.scores)
     assert beside.subset == Subset.parse("t1ce")
 
 
 def test_a_generalist_takes_whatever_is_given(patient: Path, tmp_path: Path) -> None:
-    model = predictor(tmp_path / "model", "dropout", Subset.every())
-    one = model.segment({"t2": scan(patient, "t2")})
-    two = model.segment({"t2": scan(patient, "t2"), "flair": scan(patient, "flair")})
+    predictor(tmp_path / "model", "dropout", Subset.every())
+    one = segment(tmp_path / "model", {"t2": scan(patient, "t2")})
+    two = segment(tmp_path / "model", {"t2": scan(patient, "t2"), "flair": scan(patient, "flair")})
     assert str(two.subset) == "flair+t2"
     assert not np.array_equal(one.scores, two.scores)
 
 
 def test_a_missing_sequence_is_named(patient: Path, tmp_path: Path) -> None:
-    model = predictor(tmp_path / "model", "supervised", (Subset.parse("flair+t1ce"),))
+    predictor(tmp_path / "model", "supervised", (Subset.parse("flair+t1ce"),))
     with pytest.raises(UsageError, match="t1ce is missing"):
-        model.segment({"flair": scan(patient, "flair")})
+        segment(tmp_path / "model", {"flair": scan(patient, "flair")})
 
 
 def test_a_sequence_under_two_names_is_refused(patient: Path, tmp_path: Path) -> None:
-    model = predictor(tmp_path / "model", "supervised", (Subset.parse("t1ce"),))
+    predictor(tmp_path / "model", "supervised", (Subset.parse("t1ce"),))
     with pytest.raises(UsageError, match="t1ce is given twice"):
-        model.segment({"t1ce": scan(patient, "t1ce"), "t1gd": scan(patient, "t1ce")})
+        segment(tmp_path / "model", {"t1ce": scan(patient, "t1ce"), "t1gd": scan(patient, "t1ce")})
 
 
 def test_volumes_are_in_millilitres(patient: Path, tmp_path: Path) -> None:
-    model = predictor(tmp_path / "model", "supervised", (Subset.parse("flair"),))
-    result = model.segment({"flair": scan(patient, "flair")})
+    predictor(tmp_path / "model", "supervised", (Subset.parse("flair"),))
+    result = segment(tmp_path / "model", {"flair": scan(patient, "flair")})
     assert result.volumes_ml()["ET"] == pytest.approx((result.labels == 3).sum() * 2 * 2 * 4 / 1000)
 
 

@@ -20,7 +20,7 @@ from limbeck.errors import DataError
 MAX_VOXELS = 2**29
 # From microscopy to a localiser's slices.
 _EDGE_MM = (0.01, 100.0)
-_MAX_EXTENT_MM = 1000.0
+_MAX_EXTENT_MM = 600.0
 _MAX_PLACE_MM = 1e6
 # Share of the box with these edges; the gantry's tilt takes a tenth of it.
 _MIN_UPRIGHT = 1e-3

@@ -44,10 +44,11 @@ _SILENT.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Layout:
-    """How the voxels lie in a file: their shape, type, first byte, and the scaling to their values."""
+    """How the voxels lie in a file: their shape, type with its name, first byte, and the scaling to their values."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    type_name: str
     offset: int
     slope: float
     inter: float
@@ -90,14 +91,8 @@ def read_grid(source: Source) -> Grid:
     Raises:
         DataError: as `unpack`, as far as the header shows it.
     """
-    return open_volume(source)[1]
-
-
-def open_volume(source: Source) -> tuple[Layout, Grid]:
-    """How the voxels lie in a file, and their grid, checked as by `read_grid`."""
     with _opened(source.path) as content:
-        layout, grid, _ = _declared(source, content)
-    return layout, grid
+        return _declared(source, content)[1]
 
 
 def _opened(path: Path) -> Any:
@@ -116,7 +111,8 @@ def _declared(source: Source, content: Content) -> tuple[Layout, Grid, int]:
             layout = Layout(
                 tuple(int(size) for size in header.get_data_shape()),
                 np.dtype(header.get_data_dtype()),
-                header.get_data_offset(),
+                str(header.get_value_label("datatype")),
+                int(offset) if np.isfinite(offset := float(header["vox_offset"])) else -1,
                 1.0 if slope is None else slope,
                 0.0 if inter is None else inter,
             )
@@ -158,7 +154,7 @@ def _check_layout(content: Content, layout: Layout, read: int) -> None:
     # Of floats with 128 bits there are several kinds, and the header does not tell which.
     if layout.dtype.kind not in "iuf" or layout.dtype.itemsize > 8:
         raise DataError(
-            f"{name}: holds voxels of type {layout.dtype}: expected whole numbers or floats of up to 64 bits"
+            f"{name}: holds voxels of type {layout.type_name}: expected whole numbers or floats of up to 64 bits"
         )
     if not read <= layout.offset <= _MAX_OFFSET:
         raise DataError(
@@ -177,7 +173,10 @@ def _grid(name: str, header: Any, shape: tuple[int, int, int]) -> Grid:
     """
     if max(shape) > _MAX_AXIS:
         raise DataError(f"{name}: {by(shape)} voxels: expected at most {_MAX_AXIS} along an axis, as NIfTI-1 can write")
-    grid = Grid.from_header(shape, header)
+    try:
+        grid = Grid.from_header(shape, header)
+    except (HeaderDataError, ValueError) as error:
+        raise DataError(f"{name}: its qform is no rotation: export it again") from error
     fields = dict(grid.header)
     for code, names in _FORMS.items():
         for field in names:

@@ -150,6 +150,8 @@ def normalise(
         brain = share >= 0.5
         np.divide(turned, share, out=turned, where=brain)
     values = turned[brain]
+    if len(values) == 0:
+        raise DataError(f"{name}: nothing of the image is left on the model's grid: expected a head that fills voxels")
     # Double precision and NumPy's fixed order of summation: the same numbers whatever the thread count.
     mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     if not deviation > 0:

@@ -13,7 +13,7 @@ from limbeck.data.importers.codes import Naming
 from limbeck.data.importers.files import files
 from limbeck.errors import DataError
 
-EXPLANATION = "a table: a CSV file with columns case, flair, t1, t1ce, t2, seg, and patient if it is known"
+EXPLANATION = "a CSV file with columns case, flair, t1, t1ce, t2, seg, and patient if it is known"
 SUFFIXES = (".csv", ".tsv")
 
 _DELIMITERS = ",;\t"

@@ -71,7 +71,7 @@ def test_the_last_of_several_runs(tmp_path):
 )
 def test_two_files_that_might_be_meant_are_both_named(tmp_path, one, other):
     session(tmp_path, "sub-01", (one, other))
-    with pytest.raises(DataError, match="t1 of sub-01 too: .*table") as caught:
+    with pytest.raises(DataError, match=r"t1 of sub-01 too: .*table") as caught:
         BIDS.find(tmp_path)
     assert all(f"sub-01_{word}.nii.gz" in str(caught.value) for word in (one, other))
 

@@ -11,7 +11,7 @@ EARLY, LATE, SILENT = Naming("brats2018", "early"), Naming("brats2023", "late"),
 
 def cases_of(folder, phantoms, files):
     """A case for each set of codes: what canonical 1 (inside), 2 (outside) and 3 (between) are called."""
-    images, labels = phantoms.head()
+    _, labels = phantoms.head()
     cases = []
     for number, codes in enumerate(files):
         path = phantoms.save(folder / f"seg{number}.nii.gz", np.array([0, *codes], np.uint8)[labels])

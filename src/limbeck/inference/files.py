@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from limbeck.anatomy import Modality, Region
 from limbeck.data.grid import Grid, nifti_header
-from limbeck.data.source import Source, stem
+from limbeck.data.source import Source, shown, stem
 from limbeck.data.volume import label_scheme, read_grid, write_labels
 from limbeck.durable import replacing, sha256
 from limbeck.errors import DataError, ResourceError, UsageError
@@ -96,7 +96,7 @@ class Files:
         """
         for path in self.wanted(options):
             if path.exists():
-                raise UsageError(f"{path} exists: give --overwrite to replace it")
+                raise UsageError(f"{shown(path)} exists: give --overwrite to replace it")
 
     @property
     def _stem(self) -> str:
@@ -191,7 +191,9 @@ def write(
         return _write_all(files, content, made_from, options, scans)
     except ResourceError as error:
         # The error of the innermost writer names a temporary file.
-        raise ResourceError(f"no space left to write {files.mask}: free some and run the command again") from error
+        raise ResourceError(
+            f"no space left to write {shown(files.mask)}: free some and run the command again"
+        ) from error
 
 
 def _write_all(
@@ -251,7 +253,9 @@ def _series(path: Path, grid: Grid, scans: Mapping[Modality, Source]) -> Path:
     for source in folders:
         if grid.difference(read_grid(source)) is None:
             return source.path
-    raise UsageError(f"{path}: none of the scans is a DICOM series on the mask's grid: expected a name in .nii.gz")
+    raise UsageError(
+        f"{shown(path)}: none of the scans is a DICOM series on the mask's grid: expected a name in .nii.gz"
+    )
 
 
 def _stale_probabilities(files: Files, options: Options) -> tuple[Path, ...]:
@@ -276,6 +280,6 @@ def _digest(path: Path) -> str:
         listed = "".join(f"{part.name} {sha256(part)}\n" for part in parts)
         return hashlib.sha256(listed.encode()).hexdigest()
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file: expected a scan") from error
+        raise DataError(f"{shown(path)}: no such file: expected a scan") from error
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}: expected a scan that can be read") from error
+        raise DataError(f"{shown(path)}: {error.strerror}: expected a scan that can be read") from error

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from limbeck.data.source import ITK, suffix
+from limbeck.data.source import ITK, shown, suffix
 from limbeck.errors import DataError, ResourceError, UsageError
 from limbeck.inference.files import DICOM_SEG, Options
 from limbeck.inference.folder import Job
@@ -43,16 +43,18 @@ def check_places(jobs: Sequence[Job], inputs: Iterable[Path], options: Options) 
     wanted = [path for job in jobs for path in job.files.wanted(options)]
     twice = [path for path, count in Counter(wanted).items() if count > 1]
     if twice:
-        raise UsageError(f"output {twice[0]}: two results would have this name: expected cases of other names")
+        raise UsageError(f"output {shown(twice[0])}: two results would have this name: expected cases of other names")
     given = set(inputs)
     # By their numbers on the disk, since a file may have several names.
     numbers = {_number(path): path for path in given if path.exists()}
     for path in wanted:
         if path.exists() and _number(path) in numbers:
-            raise UsageError(f"output {path} is a scan itself, {numbers[_number(path)]}: expected another name")
+            raise UsageError(
+                f"output {shown(path)} is a scan itself, {shown(numbers[_number(path)])}: expected another name"
+            )
     for folder in sorted({path.parent for path in wanted}):
         if folder.exists() and _number(folder) in numbers:
-            raise UsageError(f"output folder {folder} is a DICOM series that was given: expected another folder")
+            raise UsageError(f"output folder {shown(folder)} is a DICOM series that was given: expected another folder")
         check_writable(folder)
 
 
@@ -64,7 +66,7 @@ def check_scans(job: Job) -> None:
     """
     for modality, source in job.scans.items():
         if not source.path.exists():
-            raise DataError(f"{source.path}: no such file: expected the {modality.role} scan")
+            raise DataError(f"{shown(source.path)}: no such file: expected the {modality.role} scan")
 
 
 def check_writable(folder: Path) -> None:
@@ -76,9 +78,11 @@ def check_writable(folder: Path) -> None:
     """
     place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not place.is_dir():
-        raise UsageError(f"output folder {folder}: {place} is a file: expected a folder, or a new name")
+        raise UsageError(f"output folder {shown(folder)}: {shown(place)} is a file: expected a folder, or a new name")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise ResourceError(f"output folder {folder}: no permission to write in {place}: expected a folder of yours")
+        raise ResourceError(
+            f"output folder {shown(folder)}: no permission to write in {shown(place)}: expected a folder of yours"
+        )
 
 
 def check_format(job: Job) -> None:
@@ -90,7 +94,9 @@ def check_format(job: Job) -> None:
     mask = job.files.mask
     if mask.name.endswith(DICOM_SEG):
         if not any(source.path.is_dir() for source in job.scans.values()):
-            raise UsageError(f"output {mask}: DICOM is written over a DICOM series alone: expected a name in .nii.gz")
+            raise UsageError(
+                f"output {shown(mask)}: DICOM is written over a DICOM series alone: expected a name in .nii.gz"
+            )
         _need(mask, "highdicom", "dicom")
     elif suffix(mask) in ITK:
         _need(mask, "SimpleITK", "itk")
@@ -98,7 +104,7 @@ def check_format(job: Job) -> None:
 
 def _need(mask: Path, library: str, extra: str) -> None:
     if importlib.util.find_spec(library) is None:
-        raise UsageError(f"{mask}: needs {library}: pip install 'limbeck[{extra}]'")
+        raise UsageError(f"{shown(mask)}: needs {library}: pip install 'limbeck[{extra}]'")
 
 
 def _number(path: Path) -> tuple[int, int]:

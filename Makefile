@@ -15,7 +15,7 @@ ifneq ($(wildcard ../shared/data/real),)
 export LIMBECK_REAL_DATA ?= $(CURDIR)/../shared/data/real
 endif
 
-.PHONY: demo test test-browser lint bench methods docs real clean
+.PHONY: demo test test-browser fuzz lint bench methods docs real clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime
@@ -32,6 +32,11 @@ test-browser: $(VENV)/.dev
 	    && apt-get install -qq -y --no-install-recommends chromium; } || { \
 	  echo "make test-browser: found no Chromium and may not install one: install it, then run this again" >&2; exit 1; }
 	LIMBECK_BROWSER=required OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser $(ARGS)
+
+# Ten thousand mutated NIfTI files through every reader; a case's number makes it again:
+# make fuzz ARGS="--first 4711 --files 1". ARGS="--out FILE" writes the figures as JSON.
+fuzz: $(VENV)/.dev
+	$(BIN)/python tests/fuzz/long_run.py --workers $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -70,7 +70,7 @@ def make(number: int, folder: Path) -> Made:
     """Write the file of a number into a folder of its own."""
     rng = np.random.default_rng(number)
     draft = _draft(rng)
-    kind = str(rng.choice(KINDS, p=_WEIGHTS / _WEIGHTS.sum()))
+    kind = kind_of(number)
     if kind in IN_HEADER:
         IN_HEADER[kind](draft)
     content = draft.content()
@@ -87,6 +87,11 @@ def make(number: int, folder: Path) -> Made:
     path = folder / (name + (ending.upper() if name.isupper() else ending))
     path.write_bytes(data)
     return Made(path, number, kind, draft.labels, len(content))
+
+
+def kind_of(number: int) -> str:
+    """What is done to the file of a number."""
+    return str(np.random.default_rng([number, 1]).choice(KINDS, p=_WEIGHTS / _WEIGHTS.sum()))
 
 
 def _draft(rng: Generator) -> Draft:
@@ -437,5 +442,5 @@ IN_FILE = {
 BOMBS = _named(_surplus_bomb, _extension_bomb, _dimension_bomb)
 SOUND = "nothing"
 KINDS = (SOUND, *IN_HEADER, *IN_CONTENT, *IN_FILE, *BOMBS)
-# Bombs take a tenth of a second to make.
+# Bombs take long to make.
 _WEIGHTS = np.array([3.0 if kind == SOUND else 0.2 if kind in BOMBS else 1.0 for kind in KINDS])

@@ -24,7 +24,7 @@ from limbeck.data.dataset import CropReader, SamplingSettings, batches
 from limbeck.data.splits import Fold, FoldRecord, read_split, record_hash
 from limbeck.durable import write_json, write_text
 from limbeck.errors import ModelError, UsageError, require
-from limbeck.evaluation.eligible import FOLD, learnt_from
+from limbeck.evaluation.eligible import FOLD, learnt_from, use_in_words
 from limbeck.inference.predictor import DONE, Predictor, load
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, NetworkSettings
@@ -332,7 +332,9 @@ def _write_record(folder: Path, ready: _Ready, device: torch.device, reader: Cro
         "training_cases": len(reader.cases),
         "training_cases_left_out": len(ready.fold.train) - len(reader.cases),
     }
-    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts)
+    validated = [ready.cohort.case(name) for name in ready.fold.validation]
+    use = {"use": use_in_words(reader.usable, validated, asked.subsets, find(asked.method).privileged)}
+    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts | use)
 
 
 def run_name(experiment: Experiment, digest: str) -> str:

@@ -19,7 +19,7 @@ from limbeck.scoring import held_out
 def feasible(plan: Plan, cohort: Cohort) -> Plan:
     """The cells that the cohort's cases suffice for, each with the subsets that it can be scored on.
 
-    A teacher that no test case has all sequences for stays, unscored, for its students' sake.
+    A teacher whom no test case could show all sequences stays, unscored, for its students' sake.
 
     Raises:
         DataError: no cell is left, or there are too few patients for the folds.
@@ -40,6 +40,8 @@ def feasible(plan: Plan, cohort: Cohort) -> Plan:
             reasons.setdefault(f"no test case of fold {cell.parts['run'].fold} has {subset}", []).append(name)
         if reason:
             reasons.setdefault(reason, []).append(name)
+    taught_by = {cell.teacher for cell in cells.values()}
+    cells = {name: cell for name, cell in cells.items() if cell.scored or name in taught_by}
     lines = [f"left out, since {reason}: {', '.join(names)}" for reason, names in sorted(reasons.items())]
     if not cells:
         raise DataError(

@@ -70,8 +70,7 @@ def _train(method: str, words: Sequence[str], resume: bool) -> int:
     cohort = Cohort.open(data)
     with bar(f"{method} {experiment.subset_name}", experiment.training.steps) as advance:
         folder = train(experiment, cohort, out, advance, resume=resume)
-    print(folder)
-    return 0
+    return _shown(folder)
 
 
 def _go_on(folder: Path, method: str | None, words: Sequence[str]) -> int:
@@ -98,7 +97,17 @@ def _go_on(folder: Path, method: str | None, words: Sequence[str]) -> int:
     if saved_card(folder, tell=False) is None:
         print(f"limbeck: {folder} holds no checkpoint yet: it begins at its first step", file=sys.stderr)
     with bar(f"{name} {experiment.subset_name}", experiment.training.steps) as advance:
-        print(resume(experiment, cohort, folder, advance))
+        resume(experiment, cohort, folder, advance)
+    return _shown(folder)
+
+
+def _shown(folder: Path) -> int:
+    """Print a finished run's folder, and which cases it has learnt from where some could not be used."""
+    from limbeck.training.record import use_of  # noqa: PLC0415 - torch
+
+    if use := use_of(folder):
+        print(f"limbeck: note: {folder.name}: {use}", file=sys.stderr)
+    print(folder)
     return 0
 
 

@@ -43,16 +43,22 @@ class Usable(Generic[CaseT]):
     lacking: Mapping[Modality, int]
 
     def __str__(self) -> str:
-        """In words: `31 of 40 cases (9 lack t1ce)`."""
+        """In words: `31 of 40 cases: 9 lack t1ce`, or `20 of 40 cases: 20 lack flair (12) or t1 (9)`."""
         reasons = []
         if self.incomplete:
-            counts = " or ".join(f"{modality.role} ({count})" for modality, count in self.lacking.items())
-            what = next(iter(self.lacking)).role if len(self.lacking) == 1 else counts
-            reasons.append(f"{self.incomplete} lack {what}")
+            reasons.append(
+                f"{self.incomplete} {'lacks' if self.incomplete == 1 else 'lack'} {self._lacking_in_words()}"
+            )
         if self.unsegmented:
-            reasons.append(f"{self.unsegmented} have no segmentation")
+            reasons.append(f"{self.unsegmented} without a segmentation")
         told = f": {', '.join(reasons)}" if reasons else ""
         return f"{len(self.cases)} of {self.offered} cases{told}"
+
+    def _lacking_in_words(self) -> str:
+        if len(self.lacking) == 1:
+            return next(iter(self.lacking)).role
+        *others, last = (f"{modality.role} ({count})" for modality, count in self.lacking.items())
+        return f"{', '.join(others)} or {last}"
 
 
 def usable(cases: Sequence[CaseT], subsets: Sequence[Subset]) -> Usable[CaseT]:

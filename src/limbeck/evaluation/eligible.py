@@ -10,6 +10,7 @@ from typing import Any
 from limbeck.anatomy import Subset
 from limbeck.data.cohort import Cohort, CohortCase
 from limbeck.data.splits import FoldRecord, record_hash
+from limbeck.data.usable import Usable, partial, usable
 from limbeck.errors import ModelError, UsageError
 
 FOLD = "fold.json"
@@ -60,6 +61,23 @@ def judged_by(subsets: tuple[Subset, ...]) -> tuple[Subset, ...]:
     if len(subsets) == 1:
         return subsets
     return tuple(subset for subset in subsets if len(subset) in (1, 4))
+
+
+def use_in_words(
+    learnt: Usable[CohortCase], held: Sequence[CohortCase], subsets: tuple[Subset, ...], privileged: bool
+) -> str:
+    """What a run learns from and is chosen by; nothing where no case lacks anything.
+
+    Args:
+        learnt: the training cases, and what those that are left out lack.
+        held: the validation cases.
+        subsets: those that the run serves.
+        privileged: whether training looks at all sequences, whatever the run serves.
+    """
+    if len(learnt.cases) == learnt.offered and not partial([*learnt.cases, *held]):
+        return ""
+    why = " (training looks at all four sequences)" if privileged and learnt.incomplete else ""
+    return f"learnt from {learnt}{why}; checkpoint chosen by {usable(held, judged_by(subsets))}"
 
 
 def _fold_record(folder: Path) -> FoldRecord:

@@ -137,6 +137,14 @@ def begin_session(folder: Path, facts: Mapping[str, Any]) -> None:
         )
 
 
+def use_of(folder: Path) -> str:
+    """Which cases the run uses, in words; nothing where it can use all, or where that is not recorded."""
+    try:
+        return str(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))["sessions"][-1]["use"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return ""
+
+
 def machine_facts(device: torch.device, bf16: bool) -> dict[str, Any]:
     """What a session computes with."""
     return {

@@ -138,10 +138,10 @@ def _folder(target: Path) -> Iterator[Path]:
         temporary.rename(target)
         _sync(target.parent)
     except OSError as error:
-        if aside.is_dir() and not target.exists():
-            aside.rename(target)
         raise ResourceError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
+        if aside.is_dir() and not target.exists():
+            aside.rename(target)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -55,6 +55,14 @@ def test_a_pack_holds_weights_and_cards_and_nothing_that_only_training_needs(run
     assert sorted(weights) == sorted(next((run / "best").glob("weights-*")).read_bytes() for run in runs)
 
 
+def test_of_a_run_without_a_best_checkpoint_the_last_is_taken_without_its_state(tmp_path) -> None:
+    run = make_run(tmp_path / "run")
+    shutil.rmtree(run / "best")
+    pack([run], tmp_path / "pack")
+    assert list((run / "last").glob("state-*")) and not list((tmp_path / "pack").rglob("state-*"))
+    assert len(Model.load(tmp_path / "pack").members) == 1
+
+
 def test_the_card_for_programs_tells_the_facts(whole) -> None:
     content = json.loads((whole / "model.json").read_text())
     assert content["name"] == "whole" and content["note"] == "Made in a test."
@@ -154,6 +162,25 @@ def test_a_pack_that_cannot_be_written_leaves_the_old_one(runs, tmp_path, monkey
 
     monkeypatch.setattr(packing, "write_text", full)
     with pytest.raises(ResourceError, match="No space left"):
+        pack(runs[2:3], out, overwrite=True)
+    assert files(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["pack"]
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_a_pack_that_cannot_take_its_place_leaves_the_old_one(error, runs, tmp_path, monkeypatch) -> None:
+    out = tmp_path / "pack"
+    pack(runs[:1], out)
+    before = files(out)
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if ".tmp." in path.name:
+            raise error
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises((ResourceError, KeyboardInterrupt)):
         pack(runs[2:3], out, overwrite=True)
     assert files(out) == before
     assert [path.name for path in tmp_path.iterdir()] == ["pack"]

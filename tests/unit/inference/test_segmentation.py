@@ -15,8 +15,9 @@ from limbeck.target import Target
 SHAPE = (5, 6, 7)
 
 
-def segmentation(target: Target) -> Segmentation:
+def segmentation(target: Target, background: float = 0.0) -> Segmentation:
     logits = torch.randn(1, target.channels, *SHAPE) * 2
+    logits[:, 0] += background
     scores = target.activate(logits)
     labels = target.decode(scores)[0].numpy()
     choice = Choice(Subset.parse("flair"), ("one",), "specialist")
@@ -35,6 +36,12 @@ def test_probabilities_of_regions_agree_with_the_mask() -> None:
     made = segmentation(Target.SIGMOID_REGIONS)
     for region in Region:
         assert np.array_equal(made.regions()[region] > 0.5, np.isin(made.labels, list(region.labels)))
+
+
+def test_a_sum_of_rounded_shares_is_no_more_than_certain() -> None:
+    made = segmentation(Target.SOFTMAX_LABELS, background=-50)
+    assert (made.scores[1:].sum(0) > 1).any(), "shares that round up are what this is about"
+    assert made.regions().max() == 1
 
 
 def test_exclusive_labels_add_up() -> None:

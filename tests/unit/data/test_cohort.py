@@ -1,5 +1,6 @@
 import json
 import shutil
+from concurrent.futures import Future
 
 import nibabel as nib
 import numpy as np
@@ -320,3 +321,28 @@ def test_labels_outside_the_head_are_not_cropped_away(tmp_path, phantoms):
     phantoms.save(tmp_path / "data" / "a" / "a_seg.nii.gz", labels)
     (case,) = run(tmp_path / "data", tmp_path / "cohort").cases
     assert (case.labels() > 0).sum() == (labels > 0).sum()
+
+
+def test_what_is_handed_out_at_once_does_not_grow_with_the_number_of_cases(tmp_path, phantoms, monkeypatch):
+    """So that memory stays flat over thousands of cases."""
+    submitted, when = [], []
+
+    class Pool:
+        def __init__(self, workers, **options):
+            assert workers == 2
+
+        def submit(self, job):
+            submitted.append(job)
+            future = Future()
+            future.set_result(job())
+            return future
+
+        def shutdown(self, cancel_futures):
+            assert cancel_futures
+
+    monkeypatch.setattr("limbeck.data.cohort.ProcessPoolExecutor", Pool)
+    for number in range(30):
+        phantoms.brats_case(tmp_path / "data", f"c{number:02d}", roles=("t1",), segmented=False)
+    cohort = run(tmp_path / "data", tmp_path / "cohort", workers=2, progress=lambda *_: when.append(len(submitted)))
+    assert when[0] <= 8
+    assert (when[-1], len(cohort.cases)) == (30, 30)

@@ -73,9 +73,9 @@ def settle(naming: Naming, cases: Sequence[Case], source: Path) -> Codes:
     chosen = _spread(labelled)
     seen = _survey(chosen)
     of = f"{len(chosen)} of {len(labelled)}" if len(chosen) < len(labelled) else f"all {len(labelled)}"
-    looked = f"{of} segmentations looked at"
+    looked = f"{of} segmentations looked at" if len(labelled) > 1 else "the one segmentation looked at"
     if len(seen) < len(chosen):
-        looked += f", {len(chosen) - len(seen)} of them in vain"
+        looked += f", {len(chosen) - len(seen)} in vain"
     _check_binary(naming, seen, source)
     scheme, why = _decide(naming, seen, source)
     return Codes(scheme, f"{why}; {looked}")

@@ -148,12 +148,19 @@ def label_scheme(name: str) -> LabelScheme:
 
 def _format(path: Path) -> _Format:
     """The module that reads what lies there."""
-    if path.is_dir():
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except OSError as error:
+        # The name is too long, or a folder above may not be entered.
+        raise DataError(
+            f"{shown(path)}: cannot be opened ({error.strerror}): check its name and its permissions"
+        ) from error
+    if folder:
         return dicom
     ending = suffix(path)
     if ending in ITK:
         return itk
-    if ending not in NIFTI and path.exists():
+    if ending not in NIFTI and there:
         known = ", ".join(SUFFIXES)
         raise DataError(
             f"{shown(path)}: its name ends in no known format: expected {known}, or the folder of a DICOM series"

@@ -109,21 +109,23 @@ def test_what_every_patient_would_meet_stops_all(where, error, patients, tmp_pat
 
 def test_reading_and_writing_go_on_while_the_network_works(patients, tmp_path, monkeypatch) -> None:
     """Each stage waits for what only another, at the same time, can bring."""
-    read, written = {name: threading.Event() for name in NAMES}, {name: threading.Event() for name in NAMES}
+    read, computing, writing = ({name: threading.Event() for name in NAMES} for _ in range(3))
     first, second, third = NAMES[:3]
 
     def compute(name: str) -> None:
+        computing[name].set()
         if name == first:
             assert read[second].wait(5) and read[third].wait(5), "the next are read meanwhile"
         if name == second:
-            assert written[first].wait(5), "the last is written meanwhile"
+            assert writing[first].wait(5), "the last is written meanwhile"
 
     inner = many.write
 
     def write(files, *rest):
-        facts = inner(files, *rest)
-        written[files.mask.name.split(".")[0]].set()
-        return facts
+        name = files.mask.name.split(".")[0]
+        writing[name].set()
+        assert name != first or computing[second].wait(5), "the next is computed meanwhile"
+        return inner(files, *rest)
 
     monkeypatch.setattr(many, "write", write)
     model = FalseModel(on_read=lambda name: read[name].set(), on_compute=compute)
@@ -174,7 +176,7 @@ def test_what_is_finished_is_kept_and_what_is_in_the_way_fails(patients, tmp_pat
     assert not any(outcome.kept or outcome.error for outcome in outcomes) and computed[3:] == list(NAMES)
 
 
-@pytest.mark.parametrize("where", ["on_read", "on_compute", "on_write", "done"])
+@pytest.mark.parametrize("where", ["on_read", "on_compute", "on_write", "on_rename", "done"])
 def test_an_interruption_leaves_whole_patients(where, patients, tmp_path, monkeypatch) -> None:
     """Wherever the signal comes, in which the main thread alone raises."""
     main = threading.main_thread()
@@ -186,15 +188,23 @@ def test_an_interruption_leaves_whole_patients(where, patients, tmp_path, monkey
             signal.raise_signal(signal.SIGINT)
             time.sleep(0.05)
 
-    inner = many.write
+    write, replace = many.write, Path.replace
 
-    def write(files, *rest):
+    def interrupted_write(files, *rest):
         interrupt(files.mask.name.split(".")[0])
-        return inner(files, *rest)
+        return write(files, *rest)
+
+    def interrupted_replace(self: Path, target: Path) -> Path:
+        moved = replace(self, target)
+        if target.name == "cora_probabilities.nii.gz":
+            interrupt("cora")
+        return moved
 
     if where == "on_write":
-        monkeypatch.setattr(many, "write", write)
-    model = FalseModel(**{where: interrupt}) if where.startswith("on_") and where != "on_write" else FalseModel()
+        monkeypatch.setattr(many, "write", interrupted_write)
+    if where == "on_rename":
+        monkeypatch.setattr(Path, "replace", interrupted_replace)
+    model = FalseModel(**{where: interrupt}) if where in ("on_read", "on_compute") else FalseModel()
     done = (lambda outcome: interrupt(outcome.job.name)) if where == "done" else None
     with pytest.raises(KeyboardInterrupt):
         segment_all(model, jobs_of(patients, tmp_path), Options(probabilities=True), done=done)

@@ -9,26 +9,30 @@ from pathlib import Path
 import pytest
 
 from limbeck.anatomy import Modality, Subset
+from limbeck.benchmark.work import Outcome, Task, work
 from limbeck.cli import main
+from limbeck.commands import benchmark as benchmark_command
 from limbeck.data.cohort import Cohort
 from limbeck.data.splits import folds
 from limbeck.evaluation.table import Row, read
 
 T1CE, ALL = Subset.parse("t1ce"), Subset.parse("all")
-FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--precision", "float32", "--device", "cpu"]
+# A crop as large as a head, so that a prediction takes one window.
+FAST = ["--width", "8", "--patch", "24,32,24", "--batch", "1", "--folds", "3", "--precision", "float32"]
+FAST += ["--device", "cpu", "--steps", "1"]
 
 
 class Ward:
-    """Twelve patients, five of whom lack sequences; what was trained on them, and what each command said."""
+    """Nine patients, three of whom lack sequences; what was trained on them, and what each command said."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.cohort, self.runs, self.results = root, root / "cohort", root / "runs", root / "results.csv"
         self.made: dict[str, Path] = {}
         self.said: dict[str, str] = {}
 
-    def train(self, name: str, *words: str, steps: int = 2) -> None:
+    def train(self, name: str, *words: str) -> None:
         before = set(self.runs.glob("*"))
-        common = ["--data", str(self.cohort), "--out", str(self.runs), "--steps", str(steps), *FAST]
+        common = ["--data", str(self.cohort), "--out", str(self.runs), *FAST]
         assert main(["train", *words, *common]) == 0
         (self.made[name],) = set(self.runs.glob("*")) - before
 
@@ -53,7 +57,7 @@ class Ward:
 @pytest.fixture(scope="module")
 def ward(tmp_path_factory: pytest.TempPathFactory) -> Ward:
     ward = Ward(tmp_path_factory.mktemp("partial"))
-    making = ["phantom", "--cases", "12", "--missing", "0.4", "--seed", "3", "--spacing", "6", "--workers", "1"]
+    making = ["phantom", "--cases", "9", "--missing", "0.4", "--seed", "3", "--spacing", "6", "--workers", "1"]
     assert main([*making, "--out", str(ward.root / "phantoms")]) == 0
     reading = ["import", str(ward.root / "phantoms"), "--spacing", "6", "--workers", "1"]
     assert main([*reading, "--out", str(ward.cohort)]) == 0
@@ -100,7 +104,7 @@ def test_the_cohort_is_as_partial_as_was_asked_for(ward: Ward) -> None:
     assert {case.id for case in cohort.cases if not all(case.present)} == set(ward.lacking)
     for case in cohort.cases:
         assert set(Modality) - ward.lacking.get(case.id, set()) == {item for item in Modality if case.present[item]}
-    assert 3 <= len(ward.lacking) <= 6
+    assert 0.2 * 9 <= len(ward.lacking) <= 0.6 * 9
 
 
 def test_every_part_of_the_fold_can_serve_a_teacher(ward: Ward) -> None:
@@ -142,9 +146,12 @@ def test_no_case_is_scored_from_what_it_lacks_and_none_that_has_it_is_left_out(w
 def test_evaluation_says_on_how_many_cases_each_number_stands(ward: Ward) -> None:
     held = ward.part("test")
     said = {line.split(": ")[2]: line for line in ward.said["evaluate"].splitlines() if "scored on" in line}
-    assert set(said) == {folder.name for folder in ward.made.values()}
     for name, subset in (("teacher", ALL), ("student", T1CE), ("alone", T1CE)):
-        assert f"scored on {len(ward.having('test', subset))} of {len(held)} cases: " in said[ward.made[name].name]
+        scored = ward.having("test", subset)
+        # Nothing is said where all cases are scored from all that was asked for.
+        line = said.get(ward.made[name].name, f"scored on {len(held)} of {len(held)} cases")
+        assert f"scored on {len(scored)} of {len(held)} cases" in line
+    assert len(said) >= 2
     told = said[ward.made["generalist"].name].partition("n = ")[2]
     counts = {
         subset: 0 if part[0] == "none" else int(part[0])
@@ -173,7 +180,7 @@ def test_a_subset_that_no_case_has_is_data_and_says_whom_it_looked_at(ward: Ward
     split["folds"][0]["test"] = sorted(set(ward.lacking) - ward.having("train", Subset.parse("t2")))[:1]
     split["folds"][0]["train"] = sorted(ward.having("train", ALL))
     (tmp_path / "split.json").write_text(json.dumps(split))
-    words = ["--data", str(ward.cohort), "--out", str(tmp_path / "runs"), "--steps", "1", *FAST]
+    words = ["--data", str(ward.cohort), "--out", str(tmp_path / "runs"), *FAST]
     words += ["--split", str(tmp_path / "split.json"), "--folds", "1"]
     assert main(["train", "supervised", "--subset", "all", *words]) == 0
     (run,) = (tmp_path / "runs").iterdir()
@@ -188,7 +195,7 @@ def test_validation_cases_without_the_sequences_stop_a_run_before_its_first_step
     have = sorted(case.id for case in Cohort.open(ward.cohort).cases if case.present[Modality.T1CE])
     split = {"folds": [{"train": have[:2], "validation": [without], "test": have[2:3]}]}
     (tmp_path / "split.json").write_text(json.dumps(split))
-    words = ["--data", str(ward.cohort), "--out", str(tmp_path / "runs"), "--steps", "1", *FAST]
+    words = ["--data", str(ward.cohort), "--out", str(tmp_path / "runs"), *FAST]
     words += ["--split", str(tmp_path / "split.json"), "--folds", "1"]
     assert main(["train", "supervised", "--subset", "t1ce", *words]) == 3
     said = capsys.readouterr().err
@@ -200,18 +207,40 @@ MATRIX = """
 methods: [supervised, gkd, dropout]
 subsets: [t1ce, all]
 folds: [{fold}]
-settings: {{folds: 12, steps: 1, width: 8, patch: [16, 16, 16], device: cpu, precision: float32}}
+settings: {{folds: 9, steps: 1, width: 8, patch: [24, 32, 24], batch: 1, device: cpu, precision: float32}}
 metrics: [dice]
 """
 
 
 def benchmark(ward: Ward, folder: Path, tested: set[str], *words: str) -> int:
     """A benchmark of the fold, of as many as there are patients, whose only test case is one of those."""
-    drawn = folds(Cohort.open(ward.cohort), 12)
+    drawn = folds(Cohort.open(ward.cohort), 9)
     number = next(number for number, fold in enumerate(drawn) if set(fold.test) <= tested)
     (folder / "matrix.yaml").write_text(MATRIX.format(fold=number))
     common = ["--data", str(ward.cohort), "--out", str(folder / "out"), "--workers", "1"]
-    return main(["benchmark", str(folder / "matrix.yaml"), *common, *words])
+    with pytest.MonkeyPatch.context() as patch:
+        # A process for each cell would spend most of the time on starting.
+        patch.setattr(benchmark_command, "_engine", lambda *_: Here())
+        return main(["benchmark", str(folder / "matrix.yaml"), *common, *words])
+
+
+class Here:
+    """An engine that works in this process, one cell after the other."""
+
+    def __init__(self) -> None:
+        self.ended: list[Outcome] = []
+
+    def room(self, task: Task) -> bool:
+        return not self.ended
+
+    def start(self, task: Task) -> None:
+        self.ended.append(work(task))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        return [self.ended.pop() for _ in list(self.ended)]
+
+    def close(self) -> None:
+        """Nothing runs on."""
 
 
 def test_a_benchmark_leaves_out_what_no_test_case_has_and_is_then_done(ward: Ward, capsys, tmp_path: Path) -> None:

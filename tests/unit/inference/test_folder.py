@@ -176,18 +176,16 @@ def test_what_is_finished_is_kept_and_what_is_in_the_way_fails(patients, tmp_pat
     assert not any(outcome.kept or outcome.error for outcome in outcomes) and computed[3:] == list(NAMES)
 
 
-@pytest.mark.parametrize("where", ["on_read", "on_compute", "on_write", "on_rename", "done"])
-def test_an_interruption_leaves_whole_patients(where, patients, tmp_path, monkeypatch) -> None:
-    """Wherever the signal comes, in which the main thread alone raises."""
-    main = threading.main_thread()
+def interrupt(name: str) -> None:
+    """A signal at the third patient, which raises in the main thread, whatever thread it comes in."""
+    if name == "cora":
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
 
-    def interrupt(name: str) -> None:
-        if name == "cora":
-            if threading.current_thread() is main:
-                raise KeyboardInterrupt
-            signal.raise_signal(signal.SIGINT)
-            time.sleep(0.05)
 
+def interrupt_writer(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write, replace = many.write, Path.replace
 
     def interrupted_write(files, *rest):
@@ -196,14 +194,18 @@ def test_an_interruption_leaves_whole_patients(where, patients, tmp_path, monkey
 
     def interrupted_replace(self: Path, target: Path) -> Path:
         moved = replace(self, target)
-        if target.name == "cora_probabilities.nii.gz":
-            interrupt("cora")
+        interrupt(target.name.removesuffix("_probabilities.nii.gz"))
         return moved
 
     if where == "on_write":
         monkeypatch.setattr(many, "write", interrupted_write)
     if where == "on_rename":
         monkeypatch.setattr(Path, "replace", interrupted_replace)
+
+
+@pytest.mark.parametrize("where", ["on_read", "on_compute", "on_write", "on_rename", "done"])
+def test_an_interruption_leaves_whole_patients(where, patients, tmp_path, monkeypatch) -> None:
+    interrupt_writer(where, monkeypatch)
     model = FalseModel(**{where: interrupt}) if where in ("on_read", "on_compute") else FalseModel()
     done = (lambda outcome: interrupt(outcome.job.name)) if where == "done" else None
     with pytest.raises(KeyboardInterrupt):

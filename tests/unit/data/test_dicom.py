@@ -175,6 +175,12 @@ def test_truncated_slices(series, kept):
     fails(series[0].parent)
 
 
+def test_a_slice_without_its_voxels_is_noticed_before_any_is_read(series, head):
+    series[3].write_bytes(series[3].read_bytes()[: -head[:, :, 0].nbytes])
+    with pytest.raises(DataError, match="truncated"):
+        read_grid(Source(series[0].parent))
+
+
 def test_every_flipped_byte_of_a_header_is_noticed_or_harmless(tmp_path, head):
     """What a flip turns into another number cannot be noticed; it must stay one line or one volume."""
     series = write_series(tmp_path / "series", head[:, :, :3], AFFINES["axial"])
@@ -199,6 +205,15 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(series, elements):
     fails(series[0].parent)
     assert tracemalloc.get_traced_memory()[1] < 30e6
     tracemalloc.stop()
+
+
+def test_absurd_sizes_of_compressed_slices(series):
+    for path in series:
+        data = dcmread(path)
+        data.compress(RLELossless)
+        data.Rows = data.Columns = 65535
+        data.save_as(path)
+    assert "voxels: expected at most" in fails(series[0].parent)
 
 
 def test_more_files_than_any_scan_has(tmp_path, series, monkeypatch):

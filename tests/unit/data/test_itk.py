@@ -205,6 +205,14 @@ def test_numbers_that_place_no_voxel(tmp_path, head, suffix, old, new, word):
     assert word in fails(edited(path, old, new))
 
 
+def test_what_itk_stumbles_over_stays_one_line(tmp_path, head, capfd):
+    """ITK writes its complaints to standard error itself; here its reader wants the lines in another order."""
+    path = save(tmp_path / "scan.mha", head)
+    edited(edited(path, b"NDims = 3\n", b""), b"DimSize", b"NDims = 3\nDimSize")
+    assert "ITK cannot read it" in fails(path)
+    assert capfd.readouterr().err == ""
+
+
 def test_complex_voxels_are_refused(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(np.ones((3, 4, 5), np.complex64)), str(tmp_path / "c.nrrd"))
     assert "complex" in fails(tmp_path / "c.nrrd")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NIFTI = (".nii", ".nii.gz")
-# Read and written through SimpleITK, the extra `[itk]`.
+# Read through SimpleITK, the extra `[itk]`. Masks are written as .mha and .nrrd, without it.
 ITK = (".mha", ".mhd", ".nrrd", ".nhdr")
 SUFFIXES = NIFTI + ITK
 

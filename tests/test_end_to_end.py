@@ -181,6 +181,21 @@ def test_a_case_gives_what_its_files_give(shop, flair, tmp_path) -> None:
     assert np.array_equal(np.asarray(nib.load(by_case).dataobj), np.asarray(nib.load(by_file).dataobj))
 
 
+def test_student_and_generalist_become_one_model_with_all_their_facts(shop, flair, tmp_path) -> None:
+    model = tmp_path / "model"
+    assert main(["pack", str(shop.student), str(shop.generalist), "--out", str(model)]) == 0
+    generalist, student = json.loads((model / "model.json").read_text())["members"]
+    assert [generalist["name"], student["name"]] == [shop.generalist.name, shop.student.name]
+    assert None not in student.values() and "unknown" not in (model / "README.md").read_text()
+    packed, alone = tmp_path / "packed.nii.gz", tmp_path / "alone.nii.gz"
+    scans = ["--flair", str(flair)]
+    t1 = ["--t1", str(flair).replace("_flair", "_t1")]
+    for words, run in ((scans, shop.student), ([*scans, *t1], shop.generalist)):
+        assert main(["predict", str(model), *words, "-o", str(packed), "--overwrite"]) == 0
+        assert main(["predict", str(run), *words, "-o", str(alone), "--overwrite"]) == 0
+        assert np.array_equal(np.asarray(nib.load(packed).dataobj), np.asarray(nib.load(alone).dataobj))
+
+
 def test_a_folder_gets_a_mask_for_every_patient(shop, told, tmp_path) -> None:
     words = ["predict", str(shop.generalist), "--folder", str(shop.phantoms), "--labels", "brats2023"]
     assert main([*words, "-o", str(tmp_path / "masks")]) == 0

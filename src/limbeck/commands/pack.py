@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="finished run folders of limbeck train")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="folder to make")
     parser.add_argument("--name", help="what predictions say made them (default: the folder's name)")
-    parser.add_argument("--note", default="", metavar="TEXT", help="your words for the model card")
+    parser.add_argument("--note", metavar="TEXT", help="your words for the model card")
     parser.add_argument("--overwrite", action="store_true", help="replace a pack that lies there")
 
 
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.runs,
         arguments.out,
         name=arguments.name,
-        note=arguments.note,
+        note=arguments.note or "",
         overwrite=arguments.overwrite,
     )
     subsets = served([member.service for member in made.members])

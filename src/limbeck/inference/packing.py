@@ -101,9 +101,11 @@ def _member(run: Path) -> Member:
 
 
 def _training_cases(run: Path) -> int | None:
+    """How many cases the run's last session learnt from; None if it does not say."""
     try:
-        return int(json.loads((run / "environment.json").read_text(encoding="utf-8"))["training_cases"])
-    except (OSError, ValueError, KeyError, TypeError):
+        sessions = json.loads((run / "environment.json").read_text(encoding="utf-8"))["sessions"]
+        return int(sessions[-1]["training_cases"])
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 

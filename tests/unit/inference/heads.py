@@ -65,7 +65,7 @@ def make_run(
     )  # fmt: skip
     save(folder / "best", made, card)
     save(folder / "last", made, card, {"random/cpu": torch.get_rng_state()})
-    (folder / "environment.json").write_text(json.dumps({"training_cases": 7}))
+    (folder / "environment.json").write_text(json.dumps({"sessions": [{"training_cases": 7}]}))
     if done:
         (folder / "DONE").write_text("{}")
     return folder

@@ -236,14 +236,16 @@ def _check_prepared(prepared: Any, values: np.ndarray, affine: np.ndarray) -> No
         raise Fault("prepared voxels are not finite or not in the geometry's shape")
     if prepared.available.tolist() != [modality is Modality.T1 for modality in Modality]:
         raise Fault("the wrong sequence is available")
-    # Below the smallest normal number of 32 bits, digits are lost.
+    # Below the smallest normal number of 32 bits, all digits are lost.
     if prepared.geometry.resamples or np.abs(values).max() < 1e-35:
         return
     turned: Any = nib.as_closest_canonical(nib.Nifti1Image(values, affine))
     wanted = np.asarray(turned.dataobj).transpose(2, 1, 0).astype(np.float64)
     brain = wanted != 0
+    # What 32 bits can tell of values that differ by little.
+    resolved = 2e-3 + 2**-23 * np.abs(wanted).max() / wanted[brain].std()
     wanted[brain] = (wanted[brain] - wanted[brain].mean()) / wanted[brain].std()
-    if not np.allclose(images, wanted, rtol=2e-3, atol=2e-3):
+    if not np.allclose(images, wanted, rtol=2e-3, atol=resolved):
         raise Fault("prepared voxels are not nibabel's, turned and normalised")
 
 

@@ -7,7 +7,6 @@ cases gather in `.staging`; so a folder with `cohort.json` is whole, and one wit
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from typing import Any
 
 from limbeck.data.case import Case
 from limbeck.data.cohort_case import VERSION, CohortCase, content_hash, finished, read_record, write_case
+from limbeck.data.stored import read_object
 from limbeck.data.volume import label_scheme
 from limbeck.durable import write_json
 from limbeck.errors import DataError, ResourceError, UsageError, nearest
@@ -92,8 +92,8 @@ class Cohort:
                 dict(manifest["skipped"]),
                 Normalisation(manifest["normalisation"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{folder / _MANIFEST}: damaged ({error!r}): import the cohort again") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+            raise DataError(f"{folder / _MANIFEST}: damaged ({error!r:.100}): import the cohort again") from error
 
     def case(self, case_id: str) -> CohortCase:
         """The case of a name.
@@ -303,8 +303,8 @@ def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:
         return
     manifest = _read_manifest(out)
     for name, value in wanted.items():
-        if manifest[name] != value:
-            raise UsageError(f"{out}: made with {name} {manifest[name]}, not {value}: import to a new folder")
+        if manifest.get(name) != value:
+            raise UsageError(f"{out}: made with {name} {manifest.get(name)}, not {value}: import to a new folder")
     there = {entry["id"] for entry in manifest["cases"]} | set(manifest["skipped"])
     if there != ids:
         example = sorted(there ^ ids)[0]
@@ -313,17 +313,18 @@ def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{path}: no such file: expected a cohort, made by `limbeck import`") from error
-    except ValueError as error:
-        raise DataError(f"{path}: no valid JSON ({error}): import the cohort again") from error
-    if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
-        found = manifest.get("version") if isinstance(manifest, dict) else None
-        raise DataError(f"{path}: version {found}, expected {VERSION}: import the cohort again")
+    manifest = read_object(path, absent="expected a cohort, made by `limbeck import`")
+    if manifest.get("version") != VERSION:
+        raise DataError(f"{path}: version {manifest.get('version')!r:.20}, expected {VERSION}: import the cohort again")
+    cases, skipped = manifest.get("cases"), manifest.get("skipped")
+    if not isinstance(skipped, dict) or not isinstance(cases, list) or not all(map(_named, cases)):
+        raise DataError(f"{path}: damaged, without names of cases: import the cohort again")
     # Cohorts that do not say so were imported when there was nothing else.
     return {"normalisation": Normalisation.Z_SCORE.value, **manifest}
+
+
+def _named(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("id"), str)
 
 
 def _case(folder: Path, entry: Mapping[str, Any]) -> CohortCase:

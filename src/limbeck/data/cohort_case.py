@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,14 +22,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from limbeck.anatomy import Label, Modality
 from limbeck.data.case import Case
 from limbeck.data.geometry import Box, Geometry, Size
-from limbeck.data.grid import Grid
+from limbeck.data.grid import Grid, by
 from limbeck.data.preprocess import Prepared, prepare
 from limbeck.data.source import Source
+from limbeck.data.stored import read_array, read_object
 from limbeck.data.volume import read_labels, write_labels
 from limbeck.durable import replacing, sha256, write_json
 from limbeck.errors import DataError
@@ -42,6 +45,8 @@ _RECORD = "case.json"
 # Air around the brain, in voxels: networks see its edge from both sides.
 _MARGIN = 4
 _FOREGROUND_SAMPLE = 2000
+# Of a file in a case's folder; never one above it.
+_NAME = re.compile(r"\w[\w.]*")
 # Each label is its own code: what a cohort keeps is canonical.
 _CANONICAL = "brats2024"
 
@@ -93,7 +98,12 @@ class CohortCase:
         """A fixed sample of labelled voxels, `[N,4]`: label, z, y, x in the block; at most 2000 of each label."""
         if not self.segmented:
             return np.zeros((0, 4), np.int16)
-        return np.asarray(_load(self.folder / "foreground.npy"), np.int16)
+        path = self.folder / "foreground.npy"
+        array = read_array(path)
+        sizes = np.array([len(Label), *self.shape])
+        if array.dtype != np.int16 or array.shape[1:] != (4,) or ((array < 0) | (array >= sizes)).any():
+            raise DataError(f"{path}: not labels and places in {by(self.shape)} voxels: import the cohort again")
+        return np.asarray(array)
 
     def reference(self) -> tuple[NDArray[np.uint8], Grid]:
         """The segmentation as it was delivered: `[X,Y,Z]` on the scan's own grid, in canonical codes.
@@ -103,7 +113,13 @@ class CohortCase:
         """
         if not self.segmented:
             raise DataError(f"case {self.id} has no segmentation to compare with")
-        labels, _ = read_labels(Source(self.folder / "reference.nii.gz"), _CANONICAL)
+        path = self.folder / "reference.nii.gz"
+        labels, _ = read_labels(Source(path), _CANONICAL)
+        if labels.shape != self.geometry.grid.shape:
+            raise DataError(
+                f"{path}: {by(labels.shape)} voxels where the scan has {by(self.geometry.grid.shape)}: "
+                "import the cohort again"
+            )
         return labels, self.geometry.grid
 
     def restore(self, scores: Tensor, pad: float | Sequence[float] = 0.0) -> Tensor:
@@ -150,7 +166,7 @@ class CohortCase:
             return [str(error)]
 
     def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        array = _load(self.folder / name)
+        array = read_array(self.folder / name)
         if array.shape != self.shape or array.dtype != dtype:
             raise DataError(
                 f"{self.folder / name}: {array.shape} of {array.dtype}, expected {self.shape} of {dtype.__name__}: "
@@ -207,19 +223,38 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The content of a case's `case.json`.
 
     Raises:
-        DataError: it is missing, no JSON, or of another version.
+        DataError: it is missing, no JSON, of another version, or says what no import writes.
     """
     path = folder / _RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file: import the cohort again") from error
-    except ValueError as error:
-        raise DataError(f"{path}: no valid JSON ({error}): import the cohort again") from error
-    if not isinstance(record, dict) or record.get("version") != VERSION:
+    record = read_object(path)
+    if record.get("version") != VERSION:
         raise DataError(f"{path}: not of version {VERSION}: import the cohort again")
     # Cases that do not say so were imported when there was nothing else.
-    return {"normalisation": Normalisation.Z_SCORE.value, **record}
+    record = {"normalisation": Normalisation.Z_SCORE.value, **record}
+    try:
+        _check_record(record)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, HeaderDataError) as error:
+        raise DataError(f"{path}: damaged ({error!r:.100}): import the cohort again") from error
+    return record
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Raise an error of any kind unless everything that is read from a record later on is there and of its kind."""
+    Normalisation(record["normalisation"])
+    geometry = Geometry.from_json(record["geometry"])
+    start, stop = np.array(record["crop"])
+    if sorted(geometry.axes) != [0, 1, 2] or not np.isfinite(geometry.grid.affine).all():
+        raise ValueError("geometry")
+    if start.dtype.kind != "i" or not ((start >= 0) & (start < stop) & (stop <= geometry.shape)).all():
+        raise ValueError("crop")
+    if record["shape"] != (stop - start).tolist():
+        raise ValueError("shape")
+    if not all(_NAME.fullmatch(name) and len(checksum) == 64 for name, checksum in record["files"].items()):
+        raise ValueError("files")
+    if not all(np.isfinite(volume) for volume in record["label_ml"].values()):
+        raise ValueError("label_ml")
+    for origin in record["sources"].values():
+        Source(Path(origin["path"]), origin["channel"])
 
 
 def finished(
@@ -300,20 +335,14 @@ def _damages(folder: Path, record: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, checksum in record["files"].items():
         path = folder / name
-        if not path.is_file():
-            lines.append(f"{path}: no such file: import the cohort again")
-        elif sha256(path) != checksum:
-            lines.append(f"{path}: damaged, its checksum differs: import the cohort again")
+        try:
+            if not path.is_file():
+                lines.append(f"{path}: no such file: import the cohort again")
+            elif sha256(path) != checksum:
+                lines.append(f"{path}: damaged, its checksum differs: import the cohort again")
+        except OSError as error:
+            lines.append(f"{path}: cannot be read ({error.strerror}): check its permissions")
     return lines
-
-
-def _load(path: Path) -> NDArray[Any]:
-    try:
-        # Pickle stays off: nothing that was received as data is executed.
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: missing or damaged ({error}): import the cohort again") from error
-    return array
 
 
 def _foreground(labels: NDArray[np.uint8], case_id: str) -> NDArray[np.int16]:

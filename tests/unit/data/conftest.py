@@ -19,7 +19,8 @@ def head(shape=SHAPE, seed=0):
     rng = np.random.default_rng(seed)
     centred = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
     brain = (centred**2).sum(0) < 0.7
-    distance = np.sqrt(((centred - 0.15) ** 2).sum(0))
+    # No two patients have the same tumour.
+    distance = np.sqrt(((centred - 0.15 - 0.02 * (seed % 8)) ** 2).sum(0))
     labels = np.select([distance < 0.15, distance < 0.28, distance < 0.42], [1, 3, 2], 0).astype(np.uint8)
     images = [
         np.where(brain, 200 + 30 * k + rng.normal(0, 20, shape) + 60 * (labels == 1 + k % 3), 0)

@@ -33,6 +33,7 @@ __all__ = ["Cohort", "CohortCase", "import_cohort"]
 _MANIFEST = "cohort.json"
 _STAGING = ".staging"
 _SAFE_NAME = re.compile(r"\w[\w.+-]*")
+_MAX_AXIS = 2**15
 # Below this the processes take longer to start than to work.
 _CASES_FOR_A_POOL = 8
 # Jobs handed out for each process, so that none waits for the next.
@@ -331,7 +332,7 @@ def _case(folder: Path, entry: Mapping[str, Any]) -> CohortCase:
     flair, t1, t1ce, t2 = (bool(value) for value in entry["present"])
     z, y, x = (int(size) for size in entry["shape"])
     name = str(entry["id"])
-    if not _SAFE_NAME.fullmatch(name):
+    if not _SAFE_NAME.fullmatch(name) or not 0 < min(z, y, x) <= max(z, y, x) <= _MAX_AXIS:
         raise ValueError(f"case {name!r}")
     return CohortCase(folder / "cases" / name, name, str(entry["patient"]), (flair, t1, t1ce, t2), (z, y, x))
 

@@ -45,6 +45,7 @@ _RECORD = "case.json"
 # Air around the brain, in voxels: networks see its edge from both sides.
 _MARGIN = 4
 _FOREGROUND_SAMPLE = 2000
+_KINDS = {"id": (str,), "patient": (str,), "present": (list,), "spacing_mm": (int, float), "scheme": (str,)}
 # Of a file in a case's folder; never one above it.
 _NAME = re.compile(r"\w[\w.]*")
 # Each label is its own code: what a cohort keeps is canonical.
@@ -155,8 +156,19 @@ class CohortCase:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The content of `case.json`."""
-        return read_record(self.folder)
+        """The content of `case.json`.
+
+        Raises:
+            DataError: it is missing or damaged, or not of the case that the cohort lists.
+        """
+        record = read_record(self.folder)
+        listed = {"id": self.id, "present": list(self.present), "shape": list(self.shape)}
+        wrong = [name for name, value in listed.items() if record[name] != value]
+        if wrong:
+            raise DataError(
+                f"{self.folder / _RECORD}: its {wrong[0]} is not that of cohort.json: import the cohort again"
+            )
+        return record
 
     def problems(self) -> list[str]:
         """What differs from the checksums: a line for each file that is missing or damaged."""
@@ -233,7 +245,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     record = {"normalisation": Normalisation.Z_SCORE.value, **record}
     try:
         _check_record(record)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, HeaderDataError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, HeaderDataError) as error:
         raise DataError(f"{path}: damaged ({error!r:.100}): import the cohort again") from error
     return record
 
@@ -241,6 +253,9 @@ def read_record(folder: Path) -> dict[str, Any]:
 def _check_record(record: Mapping[str, Any]) -> None:
     """Raise an error of any kind unless everything that is read from a record later on is there and of its kind."""
     Normalisation(record["normalisation"])
+    wrong = [name for name, kinds in _KINDS.items() if type(record[name]) not in kinds]
+    if wrong:
+        raise TypeError(wrong[0])
     geometry = Geometry.from_json(record["geometry"])
     start, stop = np.array(record["crop"])
     if sorted(geometry.axes) != [0, 1, 2] or not np.isfinite(geometry.grid.affine).all():
@@ -253,7 +268,8 @@ def _check_record(record: Mapping[str, Any]) -> None:
         raise ValueError("files")
     if not all(np.isfinite(volume) for volume in record["label_ml"].values()):
         raise ValueError("label_ml")
-    for origin in record["sources"].values():
+    roles = [modality.role for modality, there in zip(Modality, record["present"], strict=True) if there]
+    for origin in (record["sources"][role] for role in roles):
         Source(Path(origin["path"]), origin["channel"])
 
 

@@ -99,8 +99,10 @@ class Grid:
 def nifti_header(fields: Mapping[str, tuple[float, ...]]) -> Any:
     """A NIfTI header with these fields, the others at rest."""
     header = nib.Nifti1Header()
-    for name, value in fields.items():
-        header[name] = value if len(value) > 1 else value[0]
+    # What 32 bits cannot hold becomes infinite, and no affine.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name, value in fields.items():
+            header[name] = value if len(value) > 1 else value[0]
     return header
 
 

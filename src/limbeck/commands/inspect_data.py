@@ -78,11 +78,11 @@ def _show_cases(report: Report, console: Console) -> None:
         "spacing [mm]": "mm",
         "axes": "axes",
         "brain [ml]": "brain ml",
-        "labels [ml]": "labels ml",
+        "tumour [ml]": "tumour ml",
         "findings": "findings",
     }
     for heading in columns.values():
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", justify="right" if heading.endswith("ml") else "left")
     shown = rows
     if len(rows) > _MOST_ROWS:
         shown = sorted(rows, key=lambda row: row["findings"] == "0")[:_MOST_ROWS]

@@ -76,6 +76,7 @@ class Report:
                 "axes": case.orientation,
                 "brain [ml]": "-" if case.brain_ml is None else f"{case.brain_ml:.0f}",
                 "labels [ml]": _in_words(case.label_ml),
+                "tumour [ml]": "-" if case.label_ml is None else f"{sum(case.label_ml.values()):.1f}",
                 "findings": str(sum(finding.case == case.case for finding in self.findings)),
             }
             for case in self.cases

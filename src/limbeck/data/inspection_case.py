@@ -58,6 +58,7 @@ class Examination:
     Attributes:
         row: the case.
         findings: its problems.
+        placed: whether its header says where it lies, so that its axes are no guess.
         plausible: whether nothing about its images is doubtful.
         images: hash of each sequence that could be read, by role.
         labels: hash of its segmentation; empty if there is none, or nothing labelled.
@@ -65,6 +66,7 @@ class Examination:
 
     row: Examined
     findings: list[Finding]
+    placed: bool = True
     plausible: bool = True
     images: dict[str, str] = field(default_factory=dict)
     labels: str = ""
@@ -98,7 +100,9 @@ def examine(case: Case, scheme: str, expect_labels: bool) -> Examination:
     label_ml = segmentation.label_ml if segmentation else None
     row = row_of(case.id, case.patient, str(Subset(case.images)), grid, label_ml, head)
     prints = {modality.role: hashes[modality] for modality in hashes}
-    return Examination(row, findings + more, not odd_ones, prints, segmentation.hash if segmentation else "")
+    placed = grid is None or not grid.unplaced
+    hashed = segmentation.hash if segmentation else ""
+    return Examination(row, findings + more, placed, not odd_ones, prints, hashed)
 
 
 def absences(case_id: str, present: tuple[bool, ...], segmented: bool) -> list[Finding]:

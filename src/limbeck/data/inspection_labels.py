@@ -130,9 +130,11 @@ def _blocks(case: str, file: str, labels: NDArray[np.uint8]) -> list[Finding]:
     block = labels[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
     for axis, name in enumerate("xyz"):
         slices = np.moveaxis(block, axis, 0)
-        equal = (slices[1:] == slices[:-1]).all(axis=(1, 2))
-        if len(slices) >= _FEWEST_SLICES and equal.mean() > _EQUAL_SLICES:
-            step = len(slices) / (len(slices) - int(equal.sum()))
+        # Between two foci lie slices without a label, which are equal in every segmentation.
+        drawn = slices[slices.any(axis=(1, 2))]
+        equal = int((drawn[1:] == drawn[:-1]).all(axis=(1, 2)).sum())
+        if len(drawn) >= _FEWEST_SLICES and equal > _EQUAL_SLICES * (len(drawn) - 1):
+            step = len(drawn) / (len(drawn) - equal)
             what = f"{file}: goes in steps of {step:.1f} voxels along {name}, as if made on a coarser grid"
             return [Finding(case, "warning", what, _NEAREST, file)]
     return []

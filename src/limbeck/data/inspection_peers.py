@@ -56,7 +56,7 @@ def _copy_remedy(roles: list[str], same_patient: bool) -> str:
 def _odd_ones(examinations: Sequence[Examination]) -> list[Finding]:
     read = [examination for examination in examinations if examination.row.shape]
     turned = _apart(
-        read,
+        [examination for examination in read if examination.placed],
         lambda examination: examination.row.orientation,
         "axes point to {found}, in {share} other cases to {usual}",
         "right if its header is right; else left and right, or up and down, are swapped",

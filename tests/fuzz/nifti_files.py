@@ -89,6 +89,23 @@ def make(number: int, folder: Path) -> Made:
     return Made(path, number, kind, draft.labels, len(content))
 
 
+def spoil(path: Path, number: int) -> str:
+    """Spoil a little-endian NIfTI-1 file, packed, where it lies; says how."""
+    rng = np.random.default_rng(number)
+    kind = str(rng.choice([kind for kind in KINDS if kind != SOUND and kind not in BOMBS]))
+    content = gzip.decompress(path.read_bytes())
+    header = Nifti1Header(content[:348], endianness="<", check=False)
+    draft = Draft(rng, header, b"", np.zeros(0), np.dtype("i2"), labels=False, packed=True)
+    if kind in IN_HEADER:
+        IN_HEADER[kind](draft)
+        content = header.binaryblock + content[348:]
+    if kind in IN_CONTENT:
+        content = IN_CONTENT[kind](rng, bytearray(content))
+    data = gzip.compress(content, mtime=0)
+    path.write_bytes(IN_FILE[kind](rng, bytearray(data)) if kind in IN_FILE else data)
+    return kind
+
+
 def kind_of(number: int) -> str:
     """What is done to the file of a number."""
     return str(np.random.default_rng([number, 1]).choice(KINDS, p=_WEIGHTS / _WEIGHTS.sum()))

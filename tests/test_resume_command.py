@@ -130,6 +130,46 @@ def test_a_real_process_saves_on_a_signal_and_goes_on_after_kill_9(place, tmp_pa
     assert left(run) == left(whole)
 
 
+def test_a_benchmark_hands_the_signal_on_and_its_workers_save_their_step(place, tmp_path) -> None:
+    """No regular checkpoint is due, so one that is there was written for the signal."""
+    settings = "folds: 3, steps: 5000, save_every: 5000, validate_every: 0, log_every: 1, batch: 1, width: 8"
+    matrix = tmp_path / "matrix.yaml"
+    matrix.write_text(
+        "methods: [supervised]\nsubsets: [flair]\nmetrics: [dice]\n"
+        f"settings: {{{settings}, patch: [16, 16, 16], precision: float32, device: cpu}}\n"
+    )
+    out = tmp_path / "out"
+    words = [
+        "benchmark",
+        str(matrix),
+        "--data",
+        str(place.cohort),
+        "--out",
+        str(out),
+        "--workers",
+        "1",
+        "--threads",
+        "1",
+    ]
+    process = subprocess.Popen([*START, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while not any(",loss," in path.read_text() for path in out.glob("runs/*/log.csv")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said.count("\n") == 1, said
+    (run,) = (out / "runs").iterdir()
+    assert json.loads((run / "last" / "checkpoint.json").read_text())["step"] >= 1
+
+
+def test_the_demo_stops_after_its_step_too(tmp_path, capsys) -> None:
+    words = ["demo", "--cases", "4", "--steps", "4", "--spacing", "6", "--patch", "24", "--out", str(tmp_path / "demo")]
+    assert interrupted(3, signal.SIGTERM, words) == 143
+    assert "after step 3 of 4" in capsys.readouterr().err
+
+
 def newest(out: Path) -> str:
     return "".join(path.read_text() for path in out.glob("*/last/checkpoint.json"))
 

@@ -7,7 +7,10 @@ less information with them than its mirror image does. Folds of the cortex decid
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeAlias
 
 import numpy as np
 from nibabel.orientations import io_orientation
@@ -19,20 +22,35 @@ from limbeck.data.coarse import Coarse
 SENSES = ("left-right", "front-back", "up-down")
 _BINS = 12
 _FEWEST_VOXELS = 2000
-# In nats. Synthetic patients share at least 0.12 straight and less than a third of it mirrored.
-_LEAST_SHARED = 0.06
-_RATIO = 1.6
+# In nats, for each pair. Twelve values a sequence share 0.004 by chance.
+_LEAST_SHARED = 0.03
+# Synthetic patients under no mirror share less than 0.4 as much with mirror images.
+_RATIO = 1.25
+Pair: TypeAlias = tuple[Modality, Modality]
 
 
-def mirrored(coarse: Coarse, affine: NDArray[np.float64]) -> tuple[str, tuple[Modality, ...]] | None:
-    """The sense in which sequences oppose one another, and the odd one, or all of them where no one is in the minority.
+@dataclass(frozen=True)
+class Mirrored:
+    """Sequences that oppose the others.
+
+    Attributes:
+        sense: one of `SENSES`.
+        odd: those that are the fewer; of two that oppose one another, the first.
+        others: those that they oppose.
+    """
+
+    sense: str
+    odd: tuple[Modality, ...]
+    others: tuple[Modality, ...]
+
+
+def mirrored(coarse: Coarse, affine: NDArray[np.float64]) -> Mirrored | None:
+    """Which sequences lie mirrored against the others; None if none do, or it cannot be told.
 
     Args:
         coarse: two or more skull-stripped sequences on one grid.
         affine: of the grid, which says which axis is which.
     """
-    if len(coarse.images) < 2:
-        return None
     brain = coarse.brain
     evened = coarse.evened(brain)
     axes = io_orientation(affine)[:, 0]
@@ -40,27 +58,30 @@ def mirrored(coarse: Coarse, affine: NDArray[np.float64]) -> tuple[str, tuple[Mo
         region = brain & np.flip(brain, axis)
         if region.sum() < _FEWEST_VOXELS or np.isnan(axes[axis]):
             continue
-        straight = {modality: _binned(image[region]) for modality, image in evened.items()}
+        as_is = {modality: _binned(image[region]) for modality, image in evened.items()}
         turned = {modality: _binned(np.flip(image, axis)[region]) for modality, image in evened.items()}
-        opposed = [pair for pair in combinations(sorted(straight), 2) if _opposed(straight, turned[pair[0]], pair)]
-        if opposed:
-            return SENSES[int(axes[axis])], _odd(opposed)
+        pairs = list(combinations(sorted(evened), 2))
+        straight = {(one, two): _shared(as_is[one], as_is[two]) for one, two in pairs}
+        mirror = {(one, two): _shared(turned[one], as_is[two]) for one, two in pairs}
+        odd = _odd(straight, mirror, sorted(evened))
+        if odd:
+            return Mirrored(SENSES[int(axes[axis])], odd, tuple(sorted(set(evened) - set(odd))))
     return None
 
 
-def _opposed(
-    straight: dict[Modality, NDArray[np.intp]], turned: NDArray[np.intp], pair: tuple[Modality, Modality]
-) -> bool:
-    one, two = pair
-    mirror = _shared(turned, straight[two])
-    return mirror > _LEAST_SHARED and mirror > _RATIO * _shared(straight[one], straight[two])
-
-
-def _odd(opposed: list[tuple[Modality, Modality]]) -> tuple[Modality, ...]:
-    """The one sequence that every opposed pair has in common; where there is no such one, all that are involved."""
-    involved = sorted({modality for pair in opposed for modality in pair})
-    in_all = [modality for modality in involved if all(modality in pair for pair in opposed)]
-    return tuple(in_all if len(in_all) == 1 else involved)
+def _odd(
+    straight: Mapping[Pair, float], mirror: Mapping[Pair, float], sequences: Sequence[Modality]
+) -> tuple[Modality, ...]:
+    """The sequences which, turned over, would make all of them share the most; none if nothing is gained by it."""
+    best: tuple[Modality, ...] = ()
+    most = 0.0
+    for count in range(1, len(sequences) // 2 + 1):
+        for odd in combinations(sequences, count):
+            between = [pair for pair in straight if (pair[0] in odd) != (pair[1] in odd)]
+            now, then = sum(straight[pair] for pair in between), sum(mirror[pair] for pair in between)
+            if then > max(_RATIO * now, _LEAST_SHARED * len(between)) and then - now > most:
+                best, most = odd, then - now
+    return best
 
 
 def _binned(values: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -18,7 +18,7 @@ from limbeck.anatomy import Modality
 from limbeck.data.coarse import Coarse
 from limbeck.data.grid import Grid
 from limbeck.data.likeness import Mistake, mistaken
-from limbeck.data.mirroring import mirrored
+from limbeck.data.mirroring import Mirrored, mirrored
 
 _FEWEST_VOXELS = 20_000
 _SPACING_MM = (0.2, 12.0)
@@ -89,7 +89,7 @@ def doubts(images: Mapping[Modality, NDArray[Any]], grid: Grid) -> list[Doubt]:
     if len(sound) > 1:
         opposed = mirrored(brains, grid.affine)
         # Sequences that lie askew have nothing to compare.
-        found += [_mirrored(*opposed)] if opposed else _mistaken(mistaken(brains))
+        found += [_opposed(opposed)] if opposed else _mistaken(mistaken(brains))
     return found
 
 
@@ -140,6 +140,7 @@ def _too_much(modality: Modality, coarse: Coarse) -> _Remark | None:
 
 def _skull(image: NDArray[np.float32], depth_mm: NDArray[np.float32]) -> bool:
     """Whether bright skin lies over dark bone. A stripped brain has its fluid outermost, on folds no darker."""
+    image = image - min(0.0, float(image.min()))
     deep = image[depth_mm > 2 * _SHELL_MM[1]]
     shell = image[(depth_mm > _SHELL_MM[0]) & (depth_mm < _SHELL_MM[1])]
     if len(deep) < _FEWEST_DEEP or not len(shell):
@@ -198,12 +199,15 @@ def _size(coarse: Coarse) -> list[Doubt]:
     return []
 
 
-def _mirrored(sense: str, odd: tuple[Modality, ...]) -> Doubt:
-    names = _and(odd)
+def _opposed(found: Mirrored) -> Doubt:
     remedy = "export it again, or turn it over; a mask would fit some of the sequences only"
-    if len(odd) == 1:
-        return Doubt(odd[0], f"{names} looks mirrored ({sense}) against the other sequences", remedy)
-    return Doubt(None, f"{names} look mirrored ({sense}) against one another", remedy)
+    if len(found.odd) == len(found.others) == 1:
+        what = f"{_and(found.odd + found.others)} look mirrored ({found.sense}) against one another"
+        return Doubt(None, what, remedy)
+    if len(found.odd) == 1:
+        what = f"{_and(found.odd)} looks mirrored ({found.sense}) against the other sequences"
+        return Doubt(found.odd[0], what, remedy)
+    return Doubt(None, f"{_and(found.odd)} look mirrored ({found.sense}) against {_and(found.others)}", remedy)
 
 
 def _mistaken(mistake: Mistake | None) -> list[Doubt]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ from limbeck.data.grid import Grid, by
 from limbeck.data.preprocess import Prepared, prepare
 from limbeck.data.source import Source
 from limbeck.data.stored import read_array, read_object
-from limbeck.data.volume import read_labels, write_labels
+from limbeck.data.volume import parts, read_labels, write_labels
 from limbeck.durable import replacing, sha256, write_json
 from limbeck.errors import DataError
 from limbeck.normalisation import Normalisation
@@ -300,14 +301,24 @@ def fingerprint(case: Case) -> dict[str, Any]:
         sources["labels"] = case.labels
     prints = {}
     for role, source in sources.items():
-        state = source.path.stat() if source.path.exists() else None
+        states = _states(source.path)
         prints[role] = {
             "path": str(source.path.absolute()),
             "channel": source.channel,
-            "bytes": state.st_size if state else None,
-            "changed_ns": state.st_mtime_ns if state else None,
+            "bytes": sum(state.st_size for state in states) if states else None,
+            "changed_ns": max(state.st_mtime_ns for state in states) if states else None,
         }
     return prints
+
+
+def _states(path: Path) -> list[os.stat_result]:
+    """Of every file of a volume, and of the folder if it has one: a slice that is taken away changes that alone."""
+    try:
+        files = [*parts(path), *([path] if path.is_dir() else [])]
+    except DataError:
+        # Reading the volume tells what is wrong with its header.
+        files = [path]
+    return [file.stat() for file in files if file.exists()]
 
 
 def content_hash(record: Mapping[str, Any]) -> str:

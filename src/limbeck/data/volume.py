@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from limbeck.anatomy import LABEL_SCHEMES, Label, LabelScheme
 from limbeck.data import dicom, itk, nifti
 from limbeck.data.grid import Grid, by, nifti_header
+from limbeck.data.itk_header import read_header
 from limbeck.data.source import ITK, NIFTI, SUFFIXES, Source, shown, suffix
 from limbeck.durable import replacing
 from limbeck.errors import DataError, UsageError, nearest
@@ -53,6 +54,19 @@ def read_volumes(sources: Sequence[Source]) -> list[tuple[NDArray[np.float32], G
         return [volume for source in sources for volume in read_volumes([source])]
     volumes = _format(sources[0].path).unpack(sources)
     return [(check_image(source, voxels), grid) for source, (voxels, grid) in zip(sources, volumes, strict=True)]
+
+
+def parts(path: Path) -> list[Path]:
+    """The files that a volume lies in: its own, that of its voxels too, or all in the folder of a DICOM series.
+
+    Raises:
+        DataError: a detached header is damaged.
+    """
+    if path.is_dir():
+        return sorted(entry for entry in path.iterdir() if entry.is_file())
+    if suffix(path) in ITK and path.is_file():
+        return sorted({path, read_header(path).data})
+    return [path]
 
 
 def check_image(name: Source | str, voxels: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,17 +1,20 @@
 import json
+import os
 import shutil
+import time
 from concurrent.futures import Future
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from series import write_series
 
 from limbeck.anatomy import Modality
 from limbeck.cli import main
 from limbeck.data.case import Case, Source
 from limbeck.data.cohort import Cohort, import_cohort
-from limbeck.data.cohort_case import content_hash
+from limbeck.data.cohort_case import content_hash, fingerprint
 from limbeck.data.importers import IMPORTERS, detect_layout
 from limbeck.data.preprocess import prepare
 from limbeck.data.volume import read_labels
@@ -346,3 +349,22 @@ def test_what_is_handed_out_at_once_does_not_grow_with_the_number_of_cases(tmp_p
     cohort = run(tmp_path / "data", tmp_path / "cohort", workers=2, progress=lambda *_: when.append(len(submitted)))
     assert when[0] <= 8
     assert (when[-1], len(cohort.cases)) == (30, 30)
+
+
+def test_a_changed_slice_or_voxel_file_changes_the_fingerprint(tmp_path):
+    array = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    slices = write_series(tmp_path / "series", array, np.eye(4))
+    header = tmp_path / "scan.mhd"
+    header.write_text(
+        "ObjectType = Image\nNDims = 3\nDimSize = 4 5 6\nElementSpacing = 1 1 1\nOffset = 0 0 0\n"
+        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nElementType = MET_SHORT\nElementDataFile = voxels.raw\n"
+    )
+    (tmp_path / "voxels.raw").write_bytes(array.tobytes(order="F"))
+    case = Case("a", "a", {Modality.FLAIR: Source(tmp_path / "series"), Modality.T1: Source(header)})
+    for changed in (slices[2], tmp_path / "voxels.raw"):
+        before = fingerprint(case)
+        os.utime(changed, ns=(0, time.time_ns() + 10**9))
+        assert fingerprint(case) != before
+    before = fingerprint(case)
+    slices[3].unlink()
+    assert fingerprint(case) != before

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import NoReturn
 
+from limbeck.cache import lent_to_matplotlib
 from limbeck.errors import LimbeckError, ResourceError, UsageError, nearest
 from limbeck.training.interrupts import Interrupted, heeded
 from limbeck.version import __version__
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        with heeded(), _telling():
+        with heeded(), _telling(), lent_to_matplotlib():
             return _run(words)
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT

@@ -1,4 +1,4 @@
-"""`limbeck info`: versions and machine, without importing torch."""
+"""`limbeck info`: versions, machine and folders, without importing torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from limbeck import cache
 from limbeck.methods import METHODS
 from limbeck.version import __version__
 
@@ -20,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print versions and machine."""
+    """Print versions, machine and folders."""
     facts = {
         "limbeck": __version__,
         "python": platform.python_version(),
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         "cores": os.cpu_count(),
         **{name: _version(name) for name in PACKAGES},
         "methods": ", ".join(METHODS),
+        "cache": str(cache.folder()),
     }
     if arguments.json:
         print(json.dumps(facts, indent=1))

@@ -77,8 +77,8 @@ def _show_cases(report: Report, console: Console) -> None:
         "shape": "voxels",
         "spacing [mm]": "mm",
         "axes": "axes",
-        "brain [ml]": "brain ml",
-        "tumour [ml]": "tumour ml",
+        "brain [ml]": "brain\nml",
+        "tumour [ml]": "tumour\nml",
         "findings": "findings",
     }
     for heading in columns.values():
@@ -87,11 +87,19 @@ def _show_cases(report: Report, console: Console) -> None:
     if len(rows) > _MOST_ROWS:
         shown = sorted(rows, key=lambda row: row["findings"] == "0")[:_MOST_ROWS]
     for row in shown:
-        tight = {**row, "shape": row["shape"].replace(" ", ""), "spacing [mm]": row["spacing [mm]"].replace(" ", "")}
-        table.add_row(*(_plain("all" if tight[key] == "flair+t1+t1ce+t2" else tight[key]) for key in columns))
+        table.add_row(*(_plain(_tight(key, row[key])) for key in columns))
     console.print(table)
     if len(rows) > len(shown):
         console.print(f"... and {len(rows) - len(shown)} more cases (--json has all)", markup=False, highlight=False)
+
+
+def _tight(column: str, text: str) -> str:
+    """A cell's text in as few letters as say the same."""
+    if column == "sequences":
+        return "all" if text == "flair+t1+t1ce+t2" else text
+    if column == "spacing [mm]" and len(set(text.split(" x "))) == 1:
+        return text.split(" x ", maxsplit=1)[0]
+    return text.replace(" x ", "x")
 
 
 def _show_findings(told: list[Told], console: Console, source: str) -> None:

@@ -61,13 +61,14 @@ def of_error(case: str, error: DataError, file: str = "") -> list[Finding]:
     return findings
 
 
-def of_files(case: str, whats: Sequence[tuple[str, str, str]], remedy: str) -> list[Finding]:
+def of_files(case: str, whats: Sequence[tuple[str, str, str]], remedy: str, files: int) -> list[Finding]:
     """The same warning of several files of a case, told once.
 
     Args:
         case: the case.
         whats: for each file that it concerns its role, its name, and what was found.
         remedy: what would be right.
+        files: how many the case has.
     """
     if not whats:
         return []
@@ -75,6 +76,8 @@ def of_files(case: str, whats: Sequence[tuple[str, str, str]], remedy: str) -> l
         _, file, what = whats[0]
         return [Finding(case, "warning", f"{file}: {what}", remedy, file)]
     different = list(dict.fromkeys(what for _, _, what in whats))
+    if len(different) == 1 and len(whats) == files:
+        return [Finding(case, "warning", f"all sequences: {different[0]}", remedy)]
     roles = {what: ", ".join(role for role, _, other in whats if other == what) for what in different}
     return [Finding(case, "warning", "; ".join(f"{roles[what]}: {what}" for what in different), remedy)]
 

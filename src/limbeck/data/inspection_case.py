@@ -193,7 +193,10 @@ def _positions(case: Case, volumes: Volumes) -> list[Finding]:
         if max(grid.spacing_mm) > _THICK_MM
     ]
     remedy = "left and right may be swapped: export it with its position"
-    return of_files(case.id, unplaced, remedy) + of_files(case.id, thick, "detail along this axis is interpolated")
+    return [
+        *of_files(case.id, unplaced, remedy, len(case.images)),
+        *of_files(case.id, thick, "detail along this axis is interpolated", len(case.images)),
+    ]
 
 
 def _grids(case: Case, volumes: Volumes) -> tuple[Grid | None, list[Finding]]:
@@ -214,7 +217,8 @@ def _grids(case: Case, volumes: Volumes) -> tuple[Grid | None, list[Finding]]:
         for modality in sorted(set(grids) - set(odd))
         if apart_mm(grid, grids[modality]) > _APART_MM
     ]
-    return grid, findings + of_files(case.id, shifted, "taken as lying on their grid: see where this comes from")
+    remedy = "taken as lying on their grid: see where this comes from"
+    return grid, findings + of_files(case.id, shifted, remedy, len(case.images))
 
 
 def _twins(case: Case, volumes: Volumes, hashes: Mapping[Modality, str]) -> tuple[set[Modality], list[Finding]]:

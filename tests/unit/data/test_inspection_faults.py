@@ -120,7 +120,7 @@ def spoil(data):
         "twin": [("error", "the same image as t1")],
         "repeated": [("warning", "the same flair, t1, t1ce, t2 as good0")],
         "lent": [("warning", "the same segmentation as good1")],
-        "unplaced": [("warning", "flair, t1, t1ce, t2: neither qform nor sform")],
+        "unplaced": [("warning", "all sequences: neither qform nor sform")],
         "turned": [("warning", "axes point to RPS, in")],
         "small": [("warning", "voxels of 4 x 4 x 4 mm, in"), ("warning", "ml, the others")],
     }

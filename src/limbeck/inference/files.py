@@ -1,7 +1,8 @@
 """The files of one prediction: the mask, its probabilities if they are asked for, and a JSON that says what made them.
 
-The JSON is the commit mark. It takes its name last, and an old one goes before what it describes is replaced: wherever
-one lies, what it names lies beside it, whole and of the same making.
+Where no mask lies yet, the mask is the commit mark: it takes its name last, so it never stands without its JSON, and a
+JSON alone is what a killed process left. Where a mask is replaced, the old JSON goes first and the new one comes last:
+no JSON ever lies beside a mask of another making.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -89,14 +90,29 @@ class Files:
         return (self.mask, self.facts, *((self.probabilities,) if options.probabilities else ()))
 
     def refuse_existing(self, options: Options) -> None:
-        """Keep what lies there.
+        """Keep what lies there, but for what a killed process left before its mask took its name.
 
         Raises:
             UsageError: one of the files exists.
         """
+        leftovers = () if self.mask.exists() else self._leftovers()
         for path in self.wanted(options):
-            if path.exists():
+            if path.exists() and path not in leftovers:
                 raise UsageError(f"{shown(path)} exists: give --overwrite to replace it")
+
+    def written(self) -> dict[str, Any]:
+        """The JSON, if it is one of ours; else nothing."""
+        try:
+            facts = json.loads(self.facts.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return facts if isinstance(facts, dict) and {"limbeck", "model", "mask_sha256"} <= facts.keys() else {}
+
+    def _leftovers(self) -> tuple[Path, ...]:
+        """What is ours by what the JSON says."""
+        facts = self.written()
+        named = (self.probabilities,) if "probabilities_sha256" in facts else ()
+        return (self.facts, *named) if facts else ()
 
     @property
     def _stem(self) -> str:
@@ -160,14 +176,14 @@ def provenance(model: Model, choice: Choice, scans: Mapping[Modality, Source], o
 
 def finished(files: Files, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
     """The facts of an earlier prediction of this provenance, if its files are still what was written; else None."""
+    facts = files.written()
     try:
-        facts: dict[str, Any] = json.loads(files.facts.read_text(encoding="utf-8"))
         same = all(facts.get(key) == value for key, value in made_from.items())
-        if not same or facts.get("mask_sha256") != sha256(files.mask):
+        if not facts or not same or facts["mask_sha256"] != sha256(files.mask):
             return None
         probabilities = facts.get("probabilities_sha256")
         return facts if probabilities is None or probabilities == sha256(files.probabilities) else None
-    except (OSError, ValueError, AttributeError):
+    except OSError:
         return None
 
 
@@ -204,16 +220,18 @@ def _write_all(
     scans: Mapping[Modality, Source],
 ) -> dict[str, Any]:
     stale = _stale_probabilities(files, options)
+    replaced = files.mask.exists()
+    kept = () if content.regions is None else (files.probabilities,)
+    # The commit mark comes last.
+    order = (*kept, files.mask, files.facts) if replaced else (files.facts, *kept, files.mask)
     with ExitStack() as places:
-        # The last to enter takes its name first.
-        facts_path = places.enter_context(replacing(files.facts))
-        mask = places.enter_context(replacing(files.mask))
-        _write_mask(mask, content, options.labels, scans)
-        digests = {"mask_sha256": sha256(mask)}
+        # What enters last takes its name first.
+        beside = {path: places.enter_context(replacing(path)) for path in reversed(order)}
+        _write_mask(beside[files.mask], content, options.labels, scans)
+        digests = {"mask_sha256": sha256(beside[files.mask])}
         if content.regions is not None:
-            probabilities = places.enter_context(replacing(files.probabilities))
-            write_probabilities(probabilities, content.regions, content.grid)
-            digests["probabilities_sha256"] = sha256(probabilities)
+            write_probabilities(beside[files.probabilities], content.regions, content.grid)
+            digests["probabilities_sha256"] = sha256(beside[files.probabilities])
         facts = {
             "limbeck": __version__,
             **made_from,
@@ -223,8 +241,10 @@ def _write_all(
             **digests,
             "note": "research software, not for clinical use",
         }
-        facts_path.write_text(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        for path in (files.facts, *stale):
+        text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        beside[files.facts].write_text(text, encoding="utf-8")
+        # Probabilities that go do so while a JSON still says whose they are.
+        for path in (*stale, *((files.facts,) if replaced else ())):
             path.unlink(missing_ok=True)
     return facts
 
@@ -260,11 +280,7 @@ def _series(path: Path, grid: Grid, scans: Mapping[Modality, Source]) -> Path:
 
 def _stale_probabilities(files: Files, options: Options) -> tuple[Path, ...]:
     """Probabilities that belong to a prediction which is about to be replaced, and will not be written again."""
-    try:
-        old = json.loads(files.facts.read_text(encoding="utf-8"))
-        ours = "probabilities_sha256" in old
-    except (OSError, ValueError, TypeError):
-        return ()
+    ours = "probabilities_sha256" in files.written()
     return (files.probabilities,) if ours and not options.probabilities else ()
 
 

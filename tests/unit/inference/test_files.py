@@ -175,31 +175,86 @@ def test_every_file_of_a_series_or_of_a_detached_header_counts(tmp_path) -> None
         assert made_from(scans, Options()) != before
 
 
+def stopped_after(renames: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stop a writer after so many renames; gives the names that were taken."""
+    original, taken = Path.replace, []
+
+    def replace(path: Path, target: Path) -> Path:
+        # That of the mask which is first written beside its temporary place does not count.
+        if not target.name.startswith("."):
+            if len(taken) == renames:
+                raise KeyboardInterrupt
+            taken.append(target.name)
+        return original(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    return taken
+
+
 @pytest.mark.parametrize("renames", range(4))
 def test_an_old_json_never_lies_beside_a_new_mask(renames, scans, tmp_path, monkeypatch) -> None:
     """Whichever of the three renames is the last that happens."""
     files, options = Files(tmp_path / "mask.nii.gz"), Options(probabilities=True)
     written(files, scans, options)
-    before, original, count = sha256(files.mask), Path.replace, 0
-
-    def replace(self: Path, target: Path) -> Path:
-        nonlocal count
-        # That of the mask which is first written beside its temporary place does not count.
-        count += not target.name.startswith(".")
-        if count > renames:
-            raise KeyboardInterrupt
-        return original(self, target)
-
-    monkeypatch.setattr(Path, "replace", replace)
-    labels = np.full(GRID.shape, Label.OEDEMA, np.uint8)
+    before, labels = sha256(files.mask), np.full(GRID.shape, Label.OEDEMA, np.uint8)
+    taken = stopped_after(renames, monkeypatch)
     if renames < 3:
         with pytest.raises(KeyboardInterrupt):
             written(files, scans, options, labels)
-        assert not files.facts.exists()
+        assert not files.facts.exists() and files.mask.exists()
     else:
         written(files, scans, options, labels)
         assert json.loads(files.facts.read_text())["mask_sha256"] == sha256(files.mask) != before
+        assert taken == ["mask_probabilities.nii.gz", "mask.nii.gz", "mask.json"]
     assert not [path for path in tmp_path.iterdir() if ".tmp." in path.name]
+
+
+@pytest.mark.parametrize("renames", range(4))
+def test_a_new_mask_never_stands_without_its_json_and_a_killed_one_is_made_again(
+    renames, scans, tmp_path, monkeypatch
+) -> None:
+    files, options = Files(tmp_path / "mask.nii.gz"), Options(probabilities=True)
+    with monkeypatch.context() as patch:
+        taken = stopped_after(renames, patch)
+        if renames < 3:
+            with pytest.raises(KeyboardInterrupt):
+                written(files, scans, options)
+        else:
+            written(files, scans, options)
+    assert taken == ["mask.json", "mask_probabilities.nii.gz", "mask.nii.gz"][:renames]
+    if renames == 3:
+        with pytest.raises(UsageError, match="exists: give --overwrite"):
+            files.refuse_existing(options)
+        return
+    # What lies there is ours by what the JSON says, also for a prediction with other options.
+    for other in (PLAIN, options):
+        files.refuse_existing(other)
+        written(files, scans, other)
+        assert finished(files, made_from(scans, other))
+        assert files.probabilities.exists() == other.probabilities
+        files.mask.unlink()
+
+
+@pytest.mark.parametrize("text", ["mine", "{}", "[]", '{"limbeck": "1", "model": "mine"}'])
+def test_a_json_or_probabilities_of_somebody_elses_stay(text, tmp_path) -> None:
+    files = Files(tmp_path / "mask.nii.gz")
+    files.facts.write_text(text)
+    with pytest.raises(UsageError, match=r"mask\.json exists"):
+        files.refuse_existing(PLAIN)
+    files.facts.unlink()
+    files.probabilities.write_text("mine")
+    with pytest.raises(UsageError, match=r"probabilities\S* exists"):
+        files.refuse_existing(Options(probabilities=True))
+
+
+def test_probabilities_that_a_leftover_json_does_not_name_stay(scans, tmp_path) -> None:
+    files = Files(tmp_path / "mask.nii.gz")
+    written(files, scans)
+    files.mask.unlink()
+    files.probabilities.write_text("mine")
+    files.refuse_existing(PLAIN)
+    with pytest.raises(UsageError, match=r"probabilities\S* exists"):
+        files.refuse_existing(Options(probabilities=True))
 
 
 def test_probabilities_of_another_mask_do_not_stay(scans, tmp_path) -> None:

@@ -72,6 +72,9 @@ def _refusal(parser: argparse.ArgumentParser, words: list[str]) -> str | None:
 def _problem_of_training(words: list[str], synopsis: bool) -> str | None:
     if not words or words[0] == "--help":
         return None
+    if words[0] == "--resume":
+        return _problem_of_resuming(words)
+    words = [word for word in words if word != "--resume"]
     method = method_of(words)
     if method not in METHODS:
         return f"no method {method}"
@@ -90,6 +93,14 @@ def _problem_of_training(words: list[str], synopsis: bool) -> str | None:
     except LimbeckError as error:
         return str(error)
     return None
+
+
+def _problem_of_resuming(words: list[str]) -> str | None:
+    """`limbeck train --resume RUN`, by which the run's own record says the rest."""
+    if len(words) < 2 or words[1].startswith("-"):
+        return "--resume without a run"
+    unknown = [word for word in words[2:] if word.startswith("--") and word.removeprefix("--") not in PLACES]
+    return f"no option {unknown[0]} of train --resume" if unknown else None
 
 
 def method_of(words: list[str]) -> str:

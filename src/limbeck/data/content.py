@@ -109,7 +109,7 @@ class Content:
             self._waiting = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if self._member.eof:
                 self._member = None
-            elif last and not piece:
+            elif last:
                 raise DataError(f"{self.name}: truncated, its compressed data have no end: copy or download it again")
             if piece:
                 return piece

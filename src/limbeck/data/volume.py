@@ -77,7 +77,7 @@ def check_image(name: Source | str, voxels: NDArray[Any]) -> NDArray[np.float32]
     """
     # What 32 bits cannot hold becomes infinite, which is said below.
     with np.errstate(over="ignore"):
-        image = voxels.astype(np.float32)
+        image = voxels.astype(np.float32, copy=False)
     if voxels.dtype.kind == "f" and not np.isfinite(image).all():
         bad = int((~np.isfinite(image)).sum())
         raise DataError(f"{name}: {bad} voxels are NaN or infinite: every voxel must be a number")

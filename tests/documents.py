@@ -97,7 +97,10 @@ def _problem_of_training(words: list[str], synopsis: bool) -> str | None:
 
 def _problem_of_resuming(words: list[str]) -> str | None:
     """`limbeck train --resume RUN`, by which the run's own record says the rest."""
-    if len(words) < 2 or words[1].startswith("-"):
+    if len(words) == 1:
+        # A mention in passing.
+        return None
+    if words[1].startswith("-"):
         return "--resume without a run"
     unknown = [word for word in words[2:] if word.startswith("--") and word.removeprefix("--") not in PLACES]
     return f"no option {unknown[0]} of train --resume" if unknown else None

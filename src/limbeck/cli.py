@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import logging
 import re
 import signal
@@ -70,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may hold bytes that are no text; standard error spells them out by itself.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with heeded(), _telling(), lent_to_matplotlib():
             return _run(words)

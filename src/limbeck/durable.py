@@ -56,8 +56,16 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, content: Any) -> None:
-    """Write a JSON file durably, indented, with keys in the order given."""
-    write_text(target, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON file durably, indented, with keys in the order given.
+
+    A name with bytes that are no UTF-8, as a path can have, makes the file ASCII, whose escapes bring them back.
+    """
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(content, indent=1, allow_nan=False)
+    write_text(target, text + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -227,10 +227,11 @@ def test_a_prediction_that_is_stopped_anywhere_leaves_whole_masks_and_goes_on(
         assert {path.name: path.read_bytes() for path in out.glob("*.nii.gz")} == wanted
 
 
-@pytest.mark.parametrize("name", ["two words", "脳 Größe", "a'b\"c", "-dash", "$HOME `x`", "[brackets] *?"])
+@pytest.mark.parametrize("name", ["two words", "脳 Größe", "a'b\"c", "-dash", "$HOME `x`", "[brackets] *?", "a\udcffb"])
 def test_names_that_shells_and_globs_trip_over_are_names(name: str, made: Made, tmp_path: Path) -> None:
     source = Path(shutil.copytree(made.phantoms, tmp_path / name / "source"))
     assert run("inspect", source) == 0
+    assert run("inspect", source, "--json") == 0
     assert run("import", source, *_READING, "--out", tmp_path / name / "cohort") == 0
     assert Cohort.open(tmp_path / name / "cohort").hash == Cohort.open(made.cohort).hash
     scan = source / made.cases[0] / f"{made.cases[0]}_flair.nii.gz"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -197,3 +198,9 @@ def test_json_keeps_its_order_and_refuses_what_json_cannot_say(tmp_path: Path) -
 def test_sha256_is_the_known_one(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_names_that_are_no_text_come_back_from_json(target: Path) -> None:
+    for content in ({"Größe": "a\udcffb"}, {"Größe": "脳"}):
+        write_json(target, content)
+        assert json.loads(target.read_text(encoding="utf-8")) == content

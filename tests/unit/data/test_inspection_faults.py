@@ -57,23 +57,40 @@ def broken(tmp_path, phantoms, patient):
     return Broken(tmp_path / "data", images, codes, phantoms.save)
 
 
-def spoil(data):
-    """One fault a case; for each case the words of its finding, and how severe it is."""
-    images, codes = data.images, data.codes
-    for number in range(4):
-        data.case(f"good{number}")
+def spoil_files(data):
+    """Cases whose files are bad or missing; for each the severity and the words of its findings."""
+    images = data.images
     (data.case("missing") / "missing_t1ce.nii").unlink()
     (data.case("unsegmented") / "unsegmented_seg.nii").unlink()
     data.case("shape", {"t1": images["t1"][1:]})
-    folder = data.case("moved")
     tilted = AFFINE.copy()
     tilted[0, 1] = 0.02
-    data.save(folder / "moved_t2.nii", images["t2"], tilted)
+    data.save(data.case("moved") / "moved_t2.nii", images["t2"], tilted)
     for name, value in (("nan", np.nan), ("infinite", np.inf)):
         spoilt = images["flair"].astype(np.float32)
         spoilt[5, 5, 5] = value
         data.case(name, {"flair": spoilt})
     data.case("constant", {"t2": np.zeros_like(images["t2"], np.float32)})
+    folder = data.case("twin")
+    data.save(folder / "twin_t1ce.nii", images["t1"], AFFINE)
+    data.save(folder / "twin_t1.nii", images["t1"], AFFINE)
+    data.case("unplaced", code=0)
+    return {
+        "missing": [("warning", "no t1ce")],
+        "unsegmented": [("warning", "no segmentation")],
+        "shape": [("error", "shape 47 x 48 x 31 instead of 48 x 48 x 31")],
+        "moved": [("error", "mm apart at the farthest corner")],
+        "nan": [("error", "1 voxels are NaN or infinite")],
+        "infinite": [("error", "1 voxels are NaN or infinite")],
+        "constant": [("error", "every voxel is 0")],
+        "twin": [("error", "the same image as t1")],
+        "unplaced": [("warning", "all sequences: neither qform nor sform")],
+    }
+
+
+def spoil_content(data):
+    """Cases whose files can be read, but whose images or segmentations are wrong."""
+    images, codes = data.images, data.codes
     noise = np.random.default_rng(0).integers(1, 50, images["t1"].shape)
     data.case("unstripped", {"t1": (images["t1"] + noise).astype(np.int16)})
     data.case("mirrored", {"t1ce": images["t1ce"][::-1]})
@@ -84,32 +101,9 @@ def spoil(data):
     soft[:-1] = (soft[:-1] + soft[1:]) / 2
     data.case("soft", codes=soft)
     skin = codes.copy()
-    edge = (codes == 4) & (np.roll(codes, 1, 0) != 4)
-    skin[edge] = 3
+    skin[(codes == 4) & (np.roll(codes, 1, 0) != 4)] = 3
     data.case("skin", codes=skin)
-    folder = data.case("twin")
-    data.save(folder / "twin_t1ce.nii", images["t1"], AFFINE)
-    data.save(folder / "twin_t1.nii", images["t1"], AFFINE)
-    data.case("repeated")
-    for role in ROLES:
-        (data.folder / "repeated" / f"repeated_{role}.nii").write_bytes(
-            (data.folder / "good0" / f"good0_{role}.nii").read_bytes()
-        )
-    folder = data.case("lent")
-    (folder / "lent_seg.nii").write_bytes((data.folder / "good1" / "good1_seg.nii").read_bytes())
-    data.case("unplaced", code=0)
-    turned = {role: image[::-1] for role, image in images.items()}
-    data.case("turned", turned, codes[::-1], np.diag([SPACING, -SPACING, SPACING, 1.0]))
-    small = np.diag([-4.0, -4.0, 4.0, 1.0])
-    data.case("small", affine=small)
     return {
-        "missing": [("warning", "no t1ce")],
-        "unsegmented": [("warning", "no segmentation")],
-        "shape": [("error", "shape 47 x 48 x 31 instead of 48 x 48 x 31")],
-        "moved": [("error", "mm apart at the farthest corner")],
-        "nan": [("error", "1 voxels are NaN or infinite")],
-        "infinite": [("error", "1 voxels are NaN or infinite")],
-        "constant": [("error", "every voxel is 0")],
         "unstripped": [("warning", "t1: 100% of the voxels are not 0")],
         "mirrored": [("warning", "t1ce looks mirrored (left-right)")],
         "swapped": [("warning", "t1 and t2 look swapped")],
@@ -117,10 +111,22 @@ def spoil(data):
         "outside": [("warning", "of the labelled voxels lie outside the head")],
         "soft": [("error", "voxels between the codes")],
         "skin": [("error", "unknown label 3, a thin layer between others")],
-        "twin": [("error", "the same image as t1")],
+    }
+
+
+def spoil_peers(data):
+    """Cases that are odd beside the others alone."""
+    data.case("repeated")
+    for role in ROLES:
+        original = data.folder / "good0" / f"good0_{role}.nii"
+        (data.folder / "repeated" / f"repeated_{role}.nii").write_bytes(original.read_bytes())
+    (data.case("lent") / "lent_seg.nii").write_bytes((data.folder / "good1" / "good1_seg.nii").read_bytes())
+    turned = {role: image[::-1] for role, image in data.images.items()}
+    data.case("turned", turned, data.codes[::-1], np.diag([SPACING, -SPACING, SPACING, 1.0]))
+    data.case("small", affine=np.diag([-4.0, -4.0, 4.0, 1.0]))
+    return {
         "repeated": [("warning", "the same flair, t1, t1ce, t2 as good0")],
         "lent": [("warning", "the same segmentation as good1")],
-        "unplaced": [("warning", "all sequences: neither qform nor sform")],
         "turned": [("warning", "axes point to RPS, in")],
         "small": [("warning", "voxels of 4 x 4 x 4 mm, in"), ("warning", "ml, the others")],
     }
@@ -129,7 +135,9 @@ def spoil(data):
 def test_each_fault_is_told_once_with_its_remedy(broken, monkeypatch):
     # Coarse patients are quick to look at; that their slices are thick is no fault here.
     monkeypatch.setattr(inspection_case, "_THICK_MM", 2 * SPACING)
-    expected = spoil(broken)
+    for number in range(4):
+        broken.case(f"good{number}")
+    expected = {**spoil_files(broken), **spoil_content(broken), **spoil_peers(broken)}
     report = inspect(broken.folder, scheme="brats2018", workers=1)
     found = {case: [] for case in expected}
     for finding in report.findings:

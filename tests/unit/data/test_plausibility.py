@@ -201,7 +201,7 @@ def test_doubts_take_little_time():
         start = time.process_time()
         doubts(large, grid)
         took.append(time.process_time() - start)
-    # 0.1 s on a free core; memory is slow where others share it.
+    # 0.2 s on a core; memory is slow where others share it.
     assert min(took) < 0.6
 
 

@@ -14,19 +14,26 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import limbeck
 from limbeck.cli import main
 
 
-def ending(words: list[str]) -> dict[str, object]:
+def ending(words: list[str]) -> dict[str, Any]:
+    """A command's exit code, and what it said."""
     said, complained = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
-        code = main([str(next(Path("/").glob(word[1:]), word)) if "*" in word else word for word in words])
+        code = main([_found(word) if "*" in word else word for word in words])
     return {"words": words, "code": code, "out": said.getvalue(), "err": complained.getvalue()}
 
 
-def around() -> dict[str, object]:
+def _found(pattern: str) -> str:
+    anchor = Path(pattern).anchor
+    return str(next(Path(anchor).glob(pattern.removeprefix(anchor)), pattern))
+
+
+def around() -> dict[str, Any]:
     """What of its surroundings this process could use."""
     places = {"package": Path(limbeck.__file__).parent, "home": Path.home(), "here": Path.cwd()}
     return {
@@ -38,7 +45,7 @@ def around() -> dict[str, object]:
 
 # Processes that a command spawns import this file again.
 if __name__ == "__main__":
-    ended: list[dict[str, object]] = []
+    ended: list[dict[str, Any]] = []
     for given in json.load(sys.stdin):
         ended.append(ending(given))
         # The others need what this one was to make.

@@ -1,7 +1,8 @@
 """Notes what a process writes, removes or connects to, in the file that LIMBECK_WATCHED names.
 
-Python imports this by itself where the folder is on PYTHONPATH, so that processes which a command starts are watched
-too. What a library does without Python (from C or Rust) is left to the read-only file system to stop.
+With LIMBECK_BACKWARDS, folders are listed the other way round. Python imports this by itself where the folder is on
+PYTHONPATH, so that it holds for the processes too which a command starts. What a library does without Python (from C
+or Rust) is left to the read-only file system to stop.
 """
 
 from __future__ import annotations
@@ -73,3 +74,7 @@ def _of(descriptor: int) -> Path:
 
 if log := os.environ.get("LIMBECK_WATCHED"):
     watch(log)
+if os.environ.get("LIMBECK_BACKWARDS"):
+    from backwards import turned
+
+    vars(os).update(turned())

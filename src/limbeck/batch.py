@@ -9,6 +9,10 @@ from torch import Tensor
 
 from limbeck.anatomy import Subset
 
+# Of a crop or window, in voxels: what no scan exceeds, and what no network of any method can be computed on.
+LONGEST_SIDE = 1024
+MOST_VOXELS = 2**26
+
 
 @dataclass(frozen=True)
 class View:

@@ -119,7 +119,7 @@ def other_steps_and_name(run: Path) -> None:
         (other_steps, ("was edited", "experiment.yaml")),
         (other_steps_and_name, ("was edited", "weights were trained by")),
         (appended("experiment.yaml", "\x00"), ("is damaged",)),
-        (appended("best/*.safetensors", "x"), ("checksum",)),
+        (appended("best/*.safetensors", "x"), ("is damaged", "its tensors take")),
         (lambda run: (run / "best" / "checkpoint.json").unlink(), ("no usable checkpoint",)),
         (lambda run: (run / "DONE").write_text('{"best_step": 7}'), ("was edited", "best step is 7")),
         (lambda run: run.rename(run.with_name(run.name[:-8] + "0" * 8)), ("was edited", "00000000")),

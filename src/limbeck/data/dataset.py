@@ -6,6 +6,7 @@ other loader workers, meets the same batches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from limbeck.anatomy import Modality, Subset
-from limbeck.batch import Batch, View
+from limbeck.batch import LONGEST_SIDE, MOST_VOXELS, Batch, View
 from limbeck.data.augment import Augmentation, apply, draw
 from limbeck.data.cohort import CohortCase
 from limbeck.data.usable import Usable, usable
@@ -47,6 +48,8 @@ class SamplingSettings:
             UsageError: a value is out of its range.
         """
         require(len(self.patch) == 3 and min(self.patch) >= 1, "patch", self.patch, "three sizes of at least 1")
+        fits = max(self.patch) <= LONGEST_SIDE and math.prod(self.patch) <= MOST_VOXELS
+        require(fits, "patch", self.patch, f"sides of at most {LONGEST_SIDE}, and at most {MOST_VOXELS} voxels")
         require(self.batch >= 1, "batch", self.batch, "at least 1")
         require(0 <= self.foreground <= 1, "foreground", self.foreground, "a share from 0 to 1")
         require(self.workers >= 0, "workers", self.workers, "0 or a number of processes")

@@ -17,7 +17,7 @@ from limbeck.data.grid import Grid
 from limbeck.data.plausibility import doubts
 from limbeck.data.preprocess import GridsDifferError, Prepared, Scan, read_scans, to_model_space
 from limbeck.data.source import Source
-from limbeck.errors import DataError, UsageError
+from limbeck.errors import DataError, ModelError, UsageError
 from limbeck.inference.choice import Choice
 from limbeck.inference.choice import choose as choose_members
 from limbeck.inference.flips import flipped_mean
@@ -140,7 +140,8 @@ class Model:
             processing: a step for the finished label map; scores stay as they are.
 
         Raises:
-            ModelError: a member's files were damaged or taken away since the model was loaded.
+            ModelError: a member's files were damaged or taken away since the model was loaded, or its scores are no
+                numbers.
         """
         images = torch.from_numpy(patient.prepared.images)
         total: torch.Tensor | None = None
@@ -149,6 +150,9 @@ class Model:
             scores = _scores(predictor, images, patient.choice.subset, flips)
             total = scores if total is None else total.add_(scores)
         assert total is not None, "a choice has members"
+        if not bool(torch.isfinite(total).all()):
+            names = ", ".join(patient.choice.members)
+            raise ModelError(f"{names}: it gives scores that are no numbers: its weights are none of a trained method")
         geometry, target = patient.prepared.geometry, predictors[0].card.target
         labels, native = to_native(total.div_(len(predictors)), geometry, target)
         if processing is not None:

@@ -6,7 +6,9 @@ refused. Nothing in it leads out of its folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.anatomy import Modality, Subset
-from limbeck.durable import sha256
 from limbeck.errors import ModelError
 from limbeck.inference.choice import served
 from limbeck.inference.member import Member
-from limbeck.methods.saved import CARD, load_card
+from limbeck.methods import fields
+from limbeck.methods.saved import CARD, read_card
+from limbeck.received import read_bytes, read_json, shortened
 from limbeck.version import __version__
 
 PACK = "model.json"
@@ -51,7 +54,7 @@ def plain_name(name: str) -> bool:
 
 def is_pack(folder: Path) -> bool:
     """Whether a folder says that it is a pack."""
-    return (folder / PACK).is_file()
+    return os.path.lexists(folder / PACK)
 
 
 def contents(name: str, note: str, members: Sequence[Member], cases: Sequence[int | None]) -> dict[str, Any]:
@@ -104,29 +107,48 @@ def read_pack(folder: Path) -> Pack:
         ModelError: the pack is of an unknown format, damaged, or leads out of its folder.
     """
     content = _json(folder / PACK)
-    if content.get("format") != FORMAT:
-        raise ModelError(f"{folder / PACK}: format {content.get('format')!r}: expected {FORMAT}; update limbeck")
+    if type(content.get("format")) is not int or content["format"] != FORMAT:
+        said = shortened(content.get("format"))
+        raise ModelError(f"{folder / PACK}: format {said}: expected {FORMAT}; update limbeck")
     if content.get("channels") != [modality.role for modality in Modality]:
-        raise ModelError(f"{folder / PACK}: channels {content.get('channels')}: expected flair, t1, t1ce, t2")
+        said = shortened(content.get("channels"))
+        raise ModelError(f"{folder / PACK}: channels {said}: expected flair, t1, t1ce, t2")
     name, entries = content.get("name"), content.get("members")
     if not isinstance(name, str) or not plain_name(name):
         raise ModelError(f"{folder / PACK}: it has no name of at most 200 characters: expected one")
     if not isinstance(entries, list) or not 1 <= len(entries) <= _MOST_MEMBERS:
         raise ModelError(f"{folder / PACK}: it names no members: expected a list of 1 to {_MOST_MEMBERS}")
     members = sorted((_member(folder, entry) for entry in entries), key=lambda member: member.name)
-    if problem := _strange(members, content) or unlike(members):
+    if problem := _twice(members) or unlike(members) or _untrue(name, content, members):
         raise ModelError(f"{folder / PACK}: {problem}")
     return Pack(name, tuple(members))
 
 
-def _strange(members: Sequence[Member], content: dict[str, Any]) -> str | None:
-    """What members say otherwise than the pack, in words."""
-    if len({member.name for member in members}) < len(members):
-        return "a member stands in it twice: expected each once"
-    said = content.get("spacing_mm"), content.get("normalisation")
-    for member in members:
-        if (member.card.spacing_mm, member.card.normalisation.value) != said:
-            return f"{member.name} works in another space than the pack says"
+def _twice(members: Sequence[Member]) -> str | None:
+    alone = len({member.name for member in members}) == len(members)
+    return None if alone else "a member stands in it twice: expected each once"
+
+
+def _untrue(name: str, content: dict[str, Any], members: Sequence[Member]) -> str | None:
+    """What a pack says otherwise than its members' cards, in words."""
+    try:
+        note = fields.text(content, "note")
+        by_name = {entry["name"]: entry for entry in content["members"]}
+        cases = [by_name[member.name].get("training_cases") for member in members]
+        for count in cases:
+            fields.whole(0 if count is None else count, "training_cases")
+        made = contents(name, note, members, cases)
+        fields.check_names(content, made.keys(), ())
+        for right in made["members"]:
+            fields.check_names(by_name[right["name"]], [*right, "checkpoint_sha256"], ())
+    except ValueError as error:
+        return str(error)
+    pairs = [("the pack", made, content), *((one["name"], one, by_name[one["name"]]) for one in made["members"])]
+    for whom, right, said in pairs:
+        for key in right.keys() - {"members", "limbeck"}:
+            # As they would be written, since True equals 1.
+            if json.dumps(said[key]) != json.dumps(right[key]):
+                return f"{key} of {whom} is {shortened(said[key])}: expected {shortened(right[key])}, as its card says"
     return None
 
 
@@ -156,24 +178,34 @@ def _member(folder: Path, entry: Any) -> Member:
     """A member whose checkpoint is the one that the pack was made of."""
     name, digest = (entry.get(key) if isinstance(entry, dict) else None for key in ("name", "checkpoint_sha256"))
     if not isinstance(name, str) or not _PLAIN_FOLDER.fullmatch(name):
-        raise ModelError(f"{folder / PACK}: {name!r} is not the name of a member's folder")
+        raise ModelError(f"{folder / PACK}: {shortened(name)} is not the name of a member's folder")
     place = folder / MEMBERS / name
-    if place.is_symlink() or place.parent.is_symlink() or (place / CARD).is_symlink():
+    if place.is_symlink() or place.parent.is_symlink():
         raise ModelError(f"{place}: it is a link: expected a folder of the pack's own")
-    if not (place / CARD).is_file():
+    if not os.path.lexists(place / CARD):
         raise ModelError(f"{place / CARD} is missing: the pack is not whole; copy it again")
-    if (place / CARD).stat().st_size > _MOST_BYTES or sha256(place / CARD) != digest:
+    try:
+        content = read_bytes(place / CARD, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{place / CARD} cannot be read ({_reason(error)}): copy the pack again") from error
+    if hashlib.sha256(content).hexdigest() != digest:
         raise ModelError(f"{place / CARD} is damaged (its checksum differs): copy the pack again")
-    return Member.of(name, place, load_card(place))
+    try:
+        # This generation and no other, since the pack was made of it.
+        return Member.of(name, place, read_card(place))
+    except ModelError as error:
+        raise ModelError(f"{place}: {error}: copy the pack again") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ModelError(f"{path}: {path.stat().st_size} bytes: expected at most {_MOST_BYTES}")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): expected the card of a pack") from error
+        content = read_json(path, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({_reason(error)}): expected the card of a pack") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: it is no JSON object: expected the card of a pack")
     return content

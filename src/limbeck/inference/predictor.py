@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from limbeck.inference.crop import CentreCrop
 from limbeck.inference.sliding import Position, sliding_window
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
-from limbeck.methods.saved import CARD, Card, load_card, load_method
+from limbeck.methods.saved import CARD, PREVIOUS, Card, load_card, load_method
 from limbeck.normalisation import Normalisation
 from limbeck.target import Target
 
@@ -156,13 +157,17 @@ def checkpoint_folder(root: Path, checkpoint: Literal["best", "last"] = "best") 
     """Where `load` finds a model's checkpoint.
 
     Raises:
-        ModelError: there is no such folder.
+        ModelError: there is no such folder, or it leads elsewhere.
     """
     if not root.is_dir():
         raise ModelError(f"model folder {root} does not exist: expected a run folder of limbeck train, or a pack")
     other = "last" if checkpoint == "best" else "best"
     places = (root / checkpoint, root / other, root)
-    return next((place for place in places if (place / CARD).is_file()), root)
+    # Whatever lies there under a card's name: what is wrong with it is told when it is read.
+    found = next((place for place in places for name in (CARD, PREVIOUS) if os.path.lexists(place / name)), root)
+    if found != root and found.is_symlink():
+        raise ModelError(f"{found}: it is a link: expected a folder of the run's own")
+    return found
 
 
 def check_normalisation(card: Card, found: Normalisation, where: object) -> None:

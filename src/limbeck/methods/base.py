@@ -20,6 +20,8 @@ from limbeck.networks.network import Network
 from limbeck.normalisation import Normalisation
 from limbeck.target import Target
 
+# Four times what any of the papers has; MTCM-KD's networks then take 10 GB.
+_WIDEST = 128
 # Group of parameters -> term -> weighted scalar. Groups that are yielded together descend together.
 Objectives = dict[str, dict[str, Tensor]]
 
@@ -86,7 +88,8 @@ class NetworkSettings:
         Raises:
             UsageError: a value is out of its range.
         """
-        require(self.width >= 8 and self.width % 8 == 0, "width", self.width, "a multiple of 8, for example 16")
+        right = f"a multiple of 8, for example 16, and at most {_WIDEST}"
+        require(8 <= self.width <= _WIDEST and self.width % 8 == 0, "width", self.width, right)
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
         weights = {item.name: getattr(self, item.name) for item in fields(self) if item.name.endswith("_weight")}
         for name, weight in weights.items():

@@ -8,36 +8,43 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import logging
+import os
 import platform
-import re
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as save_bytes
 
 from limbeck.anatomy import Modality, Subset
-from limbeck.durable import replacing, sha256, write_json
-from limbeck.errors import LimbeckError, ModelError
-from limbeck.methods import METHODS, build, find
-from limbeck.methods.base import Context, Method
+from limbeck.durable import replacing, write_json
+from limbeck.errors import LimbeckError, ModelError, nearest
+from limbeck.methods import METHODS, build, fields, find
+from limbeck.methods.base import Context, Method, NetworkSettings
+from limbeck.methods.tensors import Stored, read_header, read_tensors
 from limbeck.normalisation import Normalisation
+from limbeck.received import open_regular, read_json, shortened
 from limbeck.target import Target
 from limbeck.version import __version__
 
 FORMAT = 1
 CARD = "checkpoint.json"
 PREVIOUS = "previous.json"
-# How cards said z-score when there was nothing else.
-_FORMER_Z_SCORE = "z-score over the sequence's own non-zero voxels"
 LOG = logging.getLogger(__name__)
-_PLAIN_NAME = re.compile(r"[\w.-]+\.safetensors")
+# A thousandth of this is read in the worst case that was seen.
+_MOST_CARD_BYTES = 2**22
+_NEEDED = (
+    *("format", "method", "settings", "subsets", "target", "channels", "normalisation", "spacing_mm", "patch"),
+    *("step", "files", "origin"),
+)
+_VERSIONS = ("limbeck", "torch", "numpy", "python")
+_OTHERS = (*_VERSIONS, "label_scheme", "progress")
 
 
 @dataclass(frozen=True)
@@ -107,33 +114,33 @@ class Card:
         Raises:
             ModelError: a key is missing or of the wrong kind, or the format is not known.
         """
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        if not isinstance(content, dict) or type(content.get("format")) is not int or content["format"] != FORMAT:
             raise ModelError(f"checkpoint format is not {FORMAT}: it was written by another version of limbeck")
         if content.get("channels") != [modality.role for modality in Modality]:
-            raise ModelError(f"checkpoint has channels {content.get('channels')}, expected flair, t1, t1ce, t2")
-        try:
-            depth, height, width = (int(size) for size in content["patch"])
-            return cls(
-                method=str(content["method"]),
-                settings=dict(content["settings"]),
-                subsets=tuple(Subset.parse(text) for text in content["subsets"]),
-                target=Target(content["target"]),
-                spacing_mm=float(content["spacing_mm"]),
-                patch=(depth, height, width),
-                step=int(content["step"]),
-                files={str(name): str(digest) for name, digest in content["files"].items()},
-                origin=dict(content["origin"]),
-                normalisation=_normalisation(content["normalisation"]),
-                # Cards of earlier versions hold neither.
-                label_scheme=str(content.get("label_scheme", "")),
-                progress=dict(content.get("progress", {})),
+            raise ModelError(
+                f"checkpoint has channels {shortened(content.get('channels'))}, expected flair, t1, t1ce, t2"
             )
-        except (KeyError, TypeError, ValueError, AttributeError, LimbeckError) as error:
-            raise ModelError(f"checkpoint card is damaged: {type(error).__name__} {error}") from error
-
-
-def _normalisation(text: str) -> Normalisation:
-    return Normalisation.Z_SCORE if text == _FORMER_Z_SCORE else Normalisation(text)
+        try:
+            fields.check_names(content, _NEEDED, _OTHERS)
+            for name in _VERSIONS:
+                fields.text(content, name, default="")
+            return cls(
+                method=fields.text(content, "method"),
+                settings=fields.mapping(content, "settings"),
+                subsets=fields.subsets(content["subsets"]),
+                target=Target(fields.text(content, "target")),
+                spacing_mm=fields.spacing_mm(content["spacing_mm"]),
+                patch=fields.patch(content["patch"]),
+                step=fields.whole(content["step"], "step"),
+                files=fields.files(fields.mapping(content, "files")),
+                origin=fields.origin(fields.mapping(content, "origin")),
+                normalisation=fields.normalisation(fields.text(content, "normalisation")),
+                # Cards of earlier versions hold neither.
+                label_scheme=fields.text(content, "label_scheme", default=""),
+                progress=fields.mapping(content, "progress"),
+            )
+        except (ValueError, LimbeckError) as error:
+            raise ModelError(f"checkpoint card is damaged: {error}") from error
 
 
 def save(folder: Path, method: Method[Any], card: Card, state: dict[str, torch.Tensor] | None = None) -> None:
@@ -170,13 +177,12 @@ def load_card(folder: Path, tell: bool = True) -> Card:
     """
     problems: list[str] = []
     for name in (CARD, PREVIOUS):
-        path = folder / name
-        if not path.is_file():
+        # A link that leads nowhere is there, too, and is told.
+        if not os.path.lexists(folder / name):
             continue
         try:
-            card = Card.from_json(json.loads(path.read_text(encoding="utf-8")))
-            _verify(folder, card)
-        except (ModelError, OSError, ValueError) as error:
+            card = read_card(folder, name)
+        except ModelError as error:
             problems.append(f"{name}: {error}")
             continue
         if tell and name != CARD:
@@ -187,38 +193,111 @@ def load_card(folder: Path, tell: bool = True) -> Card:
     raise ModelError(f"{folder} holds no usable checkpoint: {detail}")
 
 
+def read_card(folder: Path, name: str = CARD) -> Card:
+    """The card of one generation, its files verified.
+
+    Raises:
+        ModelError: it is missing or damaged, or one of its files is.
+    """
+    try:
+        card = Card.from_json(read_json(folder / name, _MOST_CARD_BYTES))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"it cannot be read ({reason}): expected a card of limbeck train") from error
+    for file, digest in card.files.items():
+        _verify(folder / file, digest)
+    return card
+
+
 def load_method(folder: Path, card: Card, teachers: dict[str, Method[Any]] | None = None) -> Method[Any]:
     """Make the method of a card again, with its weights.
 
     Raises:
-        ModelError: the method or its settings are unknown here, or the weights do not fit them.
+        ModelError: the method or its settings are unknown here, or the weights do not fit them or are not finite.
     """
     settings = _settings(card)
-    if card.target is not find(card.method).target:
-        raise ModelError(f"checkpoint of {card.method} has outputs {card.target.value}, which are not the method's")
-    method = build(card.method, settings, Context(card.subsets, teachers or {}))
+    _check_use(card, settings)
+    context = Context(card.subsets, teachers or {})
+    _check_fit(folder, card, settings)
+    method = build(card.method, settings, context)
     tensors = load_part(folder, card, "weights")
-    expected = method.state_dict()
-    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or unknown:
-        raise ModelError(f"weights in {folder} do not fit {card.method}: missing {missing[:3]}, unknown {unknown[:3]}")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            found, right = tuple(tensor.shape), tuple(expected[name].shape)
-            raise ModelError(f"weights in {folder} do not fit {card.method}: {name} is {found}, expected {right}")
     method.load_state_dict(tensors)
+    if strange := [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
+        raise ModelError(f"weights in {folder} are not finite (first: {strange[0]}): expected those of limbeck train")
     return method
 
 
 def load_part(folder: Path, card: Card, part: str) -> dict[str, torch.Tensor]:
-    """The tensors of a generation's `weights` or `state`."""
+    """The tensors of a generation's `weights` or `state`.
+
+    Raises:
+        ModelError: there are none, or their file is damaged.
+    """
+    path = _file_of(folder, card, part)
+    with _damage(path):
+        return read_tensors(path)
+
+
+def _file_of(folder: Path, card: Card, part: str) -> Path:
     for name in card.files:
         if name.startswith(f"{part}-"):
-            try:
-                return load_file(folder / name)
-            except (SafetensorError, OSError) as error:
-                raise ModelError(f"{folder / name} cannot be read: {error}") from error
+            return folder / name
     raise ModelError(f"{folder} holds no {part}")
+
+
+@contextmanager
+def _damage(named: object) -> Iterator[None]:
+    """Tell what is wrong with a file of tensors in this package's words."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"{named} is damaged ({reason}): expected safetensors of limbeck train") from error
+
+
+def _check_use(card: Card, settings: NetworkSettings) -> None:
+    """Refuse a card that contradicts its method.
+
+    Raises:
+        ModelError: outputs, sequences or window are none that the method has.
+    """
+    kind = find(card.method)
+    if card.target is not kind.target:
+        raise ModelError(f"checkpoint of {card.method} has outputs {card.target.value}, which are not the method's")
+    if not kind.generalist:
+        if len(card.subsets) != 1:
+            raise ModelError(f"checkpoint of {card.method} serves {len(card.subsets)} subsets: expected one")
+        try:
+            kind.check(card.subsets[0])
+        except LimbeckError as error:
+            raise ModelError(f"checkpoint of {card.method} serves {card.subsets[0]}: {error}") from error
+    if any(side % settings.stride for side in card.patch) or max(card.patch) <= settings.stride:
+        raise ModelError(
+            f"checkpoint of {card.method} has patch {card.patch}: expected multiples of {settings.stride}, "
+            f"the stride of {settings.network}, and one above it"
+        )
+
+
+def _check_fit(folder: Path, card: Card, settings: NetworkSettings) -> None:
+    """Compare what the settings ask for with what the file announces, before memory is taken for either.
+
+    Raises:
+        ModelError: names, shapes or types differ.
+    """
+    # Without teachers, which are neither saved nor loaded here; tensors of this device have a shape and no values.
+    with torch.device("meta"):
+        made = build(card.method, settings, Context(card.subsets)).state_dict()
+    expected = {name: Stored(tensor.dtype, tuple(tensor.shape)) for name, tensor in made.items()}
+    path = _file_of(folder, card, "weights")
+    with _damage(path):
+        announced = read_header(path)
+    where = f"weights in {folder} do not fit {card.method}"
+    missing, unknown = sorted(expected.keys() - announced.keys()), sorted(announced.keys() - expected.keys())
+    if missing or unknown:
+        raise ModelError(f"{where}: missing {shortened(missing[:3])}, unknown {shortened(unknown[:3])}")
+    for name, stored in announced.items():
+        if stored != expected[name]:
+            raise ModelError(f"{where}: {name} is {stored}, expected {expected[name]}")
 
 
 def _write_part(folder: Path, stem: str, tensors: dict[str, torch.Tensor]) -> tuple[str, str]:
@@ -231,47 +310,52 @@ def _write_part(folder: Path, stem: str, tensors: dict[str, torch.Tensor]) -> tu
     return name, digest
 
 
-def _settings(card: Card) -> Any:
+def _settings(card: Card) -> NetworkSettings:
     if card.method not in METHODS:
-        raise ModelError(f"checkpoint is of method {card.method!r}, which this version does not have")
+        raise ModelError(f"checkpoint is of method {shortened(card.method)}, which this version does not have")
     kind = find(card.method).Settings
-    known = {item.name for item in dataclasses.fields(kind)}
-    if unknown := sorted(card.settings.keys() - known):
-        raise ModelError(f"checkpoint has settings that {card.method} does not know: {', '.join(unknown)}")
+    hints = typing.get_type_hints(kind)
+    known = [item.name for item in dataclasses.fields(kind)]
+    if unknown := sorted(card.settings.keys() - set(known)):
+        near = nearest(unknown[0], known)
+        raise ModelError(f"checkpoint has settings that {card.method} does not know: {shortened(unknown)[1:-1]}{near}")
+    for name, value in card.settings.items():
+        if not fields.of_kind(value, hints[name]):
+            raise ModelError(f"checkpoint has setting {name} of {card.method} as {shortened(value)}: expected its kind")
     try:
+        # What a card of an earlier version does not name was as it is by default.
         return kind(**card.settings)
-    except (LimbeckError, TypeError) as error:
+    except LimbeckError as error:
         raise ModelError(f"checkpoint has settings that {card.method} cannot have: {error}") from error
 
 
-def _verify(folder: Path, card: Card) -> None:
-    if not card.files:
-        raise ModelError("it names no files")
-    for name, digest in card.files.items():
-        path = folder / name
-        if not _PLAIN_NAME.fullmatch(name) or path.is_symlink():
-            raise ModelError(f"{name!r} is not a plain file name")
-        if not path.is_file():
-            raise ModelError(f"{name} is missing")
-        if sha256(path) != digest:
-            raise ModelError(f"{name} is damaged (its checksum differs)")
+def _verify(path: Path, digest: str) -> None:
+    if not os.path.lexists(path):
+        raise ModelError(f"{path.name} is missing")
+    with _damage(path.name):
+        # A file of another size than it announces is told at once, however large it is.
+        read_header(path)
+        with open_regular(path) as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != digest:
+        raise ModelError(f"{path.name} is damaged (its checksum differs)")
 
 
 def _keep_previous(folder: Path, coming: dict[str, str]) -> None:
-    try:
-        current = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        if coming != current["files"]:
-            write_json(folder / PREVIOUS, current)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return
+    if _files_in(folder / CARD) not in (None, coming):
+        write_json(folder / PREVIOUS, read_json(folder / CARD, _MOST_CARD_BYTES))
 
 
 def _drop_unnamed(folder: Path) -> None:
-    named: set[str] = set()
-    for name in (CARD, PREVIOUS):
-        path = folder / name
-        if path.is_file():
-            named |= json.loads(path.read_text(encoding="utf-8"))["files"].keys()
+    named = {name for card in (CARD, PREVIOUS) for name in _files_in(folder / card) or ()}
     for path in folder.glob("*.safetensors"):
         if path.name not in named:
             path.unlink(missing_ok=True)
+
+
+def _files_in(path: Path) -> dict[str, str] | None:
+    """The files that a card names; None if it cannot be read."""
+    try:
+        return fields.files(fields.mapping(read_json(path, _MOST_CARD_BYTES), "files"))
+    except (OSError, ValueError, AttributeError):
+        return None

@@ -240,7 +240,7 @@ def no_name(folder: Path) -> str:
 
 def other_space(folder: Path) -> str:
     _in_card(folder, spacing_mm=1.0)
-    return "another space"
+    return "spacing_mm of the pack is 1.0: expected 3.0"
 
 
 def path_outside(folder: Path) -> str:

@@ -48,5 +48,9 @@ def _temporary() -> Iterator[str]:
 
 def _writable(place: Path) -> bool:
     """Whether a folder can be written to, or made where it is not there."""
-    there = next((path for path in (place, *place.parents) if path.exists()), None)
+    try:
+        there = next((path for path in (place, *place.parents) if path.exists()), None)
+    except OSError:
+        # A folder above may not be entered, such as another user's home.
+        return False
     return place.is_absolute() and there is not None and there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -1,45 +1,17 @@
-"""NIfTI files of many kinds, each spoilt in one of many ways. A case's number makes the same file again.
-
-Nothing here uses Limbeck: headers are nibabel's, bytes are put together by hand.
-"""
+"""Spoilt NIfTI files by number: the same number makes the same file again."""
 
 from __future__ import annotations
 
 import gzip
-import struct
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
-from nibabel.nifti2 import Nifti2Header
-from numpy.random import Generator
+from nifti_drafts import Draft, draft, pack
+from nifti_spoils import BOMBS, IN_CONTENT, IN_FILE, IN_HEADER, KINDS, SOUND, WEIGHTS
 
 NAMES = ("scan", "scan", "scan", "two words", "Größe", "脳", "line\nbreak", "SCAN", ".hidden", "a.b.c")
-DTYPES = ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
-BOMB_BYTES = 2**27
-
-
-@dataclass
-class Draft:
-    """A file in the making: its header as a structure, and the bytes around it."""
-
-    rng: Generator
-    header: Any
-    extensions: bytes
-    voxels: np.ndarray
-    dtype: np.dtype
-    labels: bool
-    packed: bool
-
-    def content(self) -> bytes:
-        """The file before it is packed."""
-        block = self.header.binaryblock
-        return block + self.extensions + self.voxels.astype(self.dtype).tobytes(order="F")
 
 
 @dataclass(frozen=True)
@@ -69,24 +41,24 @@ class Made:
 def make(number: int, folder: Path) -> Made:
     """Write the file of a number into a folder of its own."""
     rng = np.random.default_rng(number)
-    draft = _draft(rng)
+    one = draft(rng)
     kind = kind_of(number)
     if kind in IN_HEADER:
-        IN_HEADER[kind](draft)
-    content = draft.content()
+        IN_HEADER[kind](one)
+    content = one.content()
     if kind in IN_CONTENT:
         content = IN_CONTENT[kind](rng, bytearray(content))
-    data = _pack(rng, content) if draft.packed else content
+    data = pack(rng, content) if one.packed else content
     if kind in IN_FILE:
         data = IN_FILE[kind](rng, bytearray(data))
     if kind in BOMBS:
-        draft.packed = True
-        data = BOMBS[kind](draft)
+        one.packed = True
+        data = BOMBS[kind](one)
     name = str(rng.choice(NAMES))
-    ending = ".nii.gz" if draft.packed else ".nii"
+    ending = ".nii.gz" if one.packed else ".nii"
     path = folder / (name + (ending.upper() if name.isupper() else ending))
     path.write_bytes(data)
-    return Made(path, number, kind, draft.labels, len(content))
+    return Made(path, number, kind, one.labels, len(content))
 
 
 def spoil(path: Path, number: int) -> str:
@@ -95,9 +67,9 @@ def spoil(path: Path, number: int) -> str:
     kind = str(rng.choice([kind for kind in KINDS if kind != SOUND and kind not in BOMBS]))
     content = gzip.decompress(path.read_bytes())
     header = Nifti1Header(content[:348], endianness="<", check=False)
-    draft = Draft(rng, header, b"", np.zeros(0), np.dtype("i2"), labels=False, packed=True)
+    one = Draft(rng, header, b"", np.zeros(0), np.dtype("i2"), labels=False, packed=True)
     if kind in IN_HEADER:
-        IN_HEADER[kind](draft)
+        IN_HEADER[kind](one)
         content = header.binaryblock + content[348:]
     if kind in IN_CONTENT:
         content = IN_CONTENT[kind](rng, bytearray(content))
@@ -108,356 +80,4 @@ def spoil(path: Path, number: int) -> str:
 
 def kind_of(number: int) -> str:
     """What is done to the file of a number."""
-    return str(np.random.default_rng([number, 1]).choice(KINDS, p=_WEIGHTS / _WEIGHTS.sum()))
-
-
-def _draft(rng: Generator) -> Draft:
-    labels = bool(rng.random() < 0.3)
-    order = str(rng.choice(["<", ">"], p=[0.8, 0.2]))
-    dtype = str(rng.choice(["u1", "i2", "f4", "f8"] if labels else DTYPES))
-    header: Any = (Nifti2Header if rng.random() < 0.25 else Nifti1Header)(endianness=order)
-    shape = tuple(int(size) for size in rng.integers(5, 16, 3))
-    voxels = _head(rng, shape, labels, dtype)
-    header.set_data_dtype(np.dtype(order + dtype))
-    header.set_data_shape((*shape, 1) if rng.random() < 0.15 else shape)
-    _place(rng, header)
-    header["scl_slope"], header["scl_inter"] = _scaling(rng, labels)
-    extensions = _extensions(rng, order)
-    header["vox_offset"] = header.sizeof_hdr + len(extensions)
-    return Draft(rng, header, extensions, voxels, np.dtype(order + dtype), labels, packed=bool(rng.random() < 0.6))
-
-
-def _head(rng: Generator, shape: tuple[int, ...], labels: bool, dtype: str) -> np.ndarray:
-    """A ball with a background of zero: an image, or the codes of BraTS 2018."""
-    axes = np.meshgrid(*[np.linspace(-1, 1, size) for size in shape], indexing="ij")
-    inside = sum(axis**2 for axis in axes) < 0.9
-    if labels:
-        return np.where(inside, rng.choice([0, 1, 2, 4], shape), 0)
-    values = rng.integers(1, 100, shape) if dtype[0] != "f" else rng.normal(300, 60, shape)
-    return np.where(inside, values, 0)
-
-
-def _place(rng: Generator, header: Any) -> None:
-    """An affine as qform, sform, both or neither, in any orientation, some of them oblique."""
-    edges = [2.0, 2.0, 2.0] if rng.random() < 0.5 else list(rng.uniform(0.5, 6, 3))
-    turn = np.eye(3)[rng.permutation(3)] * rng.choice([-1, 1], 3)
-    if rng.random() < 0.3:
-        turn = turn @ _rotation(rng.uniform(-0.4, 0.4, 3))
-    affine = np.eye(4)
-    affine[:3, :3] = turn * edges
-    affine[:3, 3] = rng.uniform(-150, 150, 3)
-    qform, sform = [(1, 1), (1, 0), (0, 2), (0, 0)][rng.choice(4, p=[0.4, 0.25, 0.25, 0.1])]
-    header.set_qform(affine, qform, strip_shears=True)
-    header.set_sform(affine, sform)
-    header["qform_code"], header["sform_code"] = qform, sform
-    header.set_xyzt_units(str(rng.choice(["mm", "unknown", "micron"])), "sec")
-
-
-def _rotation(angles: np.ndarray) -> np.ndarray:
-    result = np.eye(3)
-    for axis, angle in enumerate(angles):
-        one, two = [other for other in range(3) if other != axis]
-        step = np.eye(3)
-        step[one, one] = step[two, two] = np.cos(angle)
-        step[one, two], step[two, one] = -np.sin(angle), np.sin(angle)
-        result = result @ step
-    return result
-
-
-def _scaling(rng: Generator, labels: bool) -> tuple[float, float]:
-    if labels or rng.random() < 0.6:
-        return float(rng.choice([0.0, 1.0, np.nan])), 0.0
-    return float(rng.uniform(0.01, 3) * rng.choice([-1, 1])), float(rng.choice([0, -1024, 7.5]))
-
-
-def _extensions(rng: Generator, order: str) -> bytes:
-    """The four bytes that announce extensions, and up to three of them."""
-    if rng.random() < 0.7:
-        return bytes(4)
-    blocks = b"\x01\0\0\0"
-    for size in rng.choice([16, 32, 1024], int(rng.integers(1, 4))):
-        blocks += struct.pack(order + "ii", int(size), int(rng.choice([0, 4, 6, 44]))) + b"x" * (int(size) - 8)
-    return blocks
-
-
-def _pack(rng: Generator, content: bytes) -> bytes:
-    """One gzip member, or a chain of them with or without an empty one at the end."""
-    if rng.random() < 0.7:
-        return gzip.compress(content, int(rng.integers(0, 7)), mtime=0)
-    step = int(rng.integers(300, 3000))
-    chain = [gzip.compress(content[at : at + step], 1, mtime=0) for at in range(0, len(content), step)]
-    return b"".join(chain) + (gzip.compress(b"", mtime=0) if rng.random() < 0.5 else b"")
-
-
-# --- numbers in the header --------------------------------------------------------------------------------------------
-
-WHOLE = (0, 1, -1, 2, 3, 4, 7, 8, 16, 255, 348, 540, 1000, 2**15 - 1, -(2**15), 2**31 - 1, -(2**31), 2**40, 2**62)
-FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-45, 1e-30, 1e-6, 1e6, 1e30, 3e38, 1e39, 1e300, np.nan, np.inf, -np.inf, 352.0)
-
-
-def _set(header: Any, field: str, index: int | None, value: float) -> None:
-    """A number into a field, wrapped or overflown as its bits make it."""
-    array = header.structarr[field]
-    base = array.dtype.base
-    with np.errstate(all="ignore"):
-        if base.kind in "iu":
-            bits = int(value) & (2 ** (8 * base.itemsize) - 1) if np.isfinite(value) else 0
-            number: Any = np.frombuffer(bits.to_bytes(base.itemsize, "little"), base.newbyteorder("<"))[0]
-        else:
-            number = np.float64(value).astype(base)
-    if index is None or array.ndim == 0:
-        header.structarr[field] = number
-    else:
-        array[index % array.size] = number
-
-
-def _field(draft: Draft) -> None:
-    rng, header = draft.rng, draft.header
-    fields = [name for name in header if header.structarr[name].dtype.base.kind in "iuf"]
-    name = str(rng.choice(fields))
-    kind = header.structarr[name].dtype.base.kind
-    _set(header, name, int(rng.integers(8)), rng.choice(WHOLE if kind in "iu" else FLOATS))
-
-
-def _dimensions(draft: Draft) -> None:
-    rng = draft.rng
-    for _ in range(int(rng.integers(1, 5))):
-        _set(draft.header, "dim", int(rng.integers(8)), float(rng.choice(WHOLE)))
-
-
-def _near_dimensions(draft: Draft) -> None:
-    """Wrong by little, so that nothing but the file's length tells."""
-    index = int(draft.rng.integers(1, 4))
-    _set(draft.header, "dim", index, int(draft.header["dim"][index]) + int(draft.rng.integers(-3, 4)))
-
-
-def _datatype(draft: Draft) -> None:
-    known = [0, 1, 2, 4, 8, 16, 32, 64, 128, 255, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2304]
-    code = int(draft.rng.choice(known)) if draft.rng.random() < 0.8 else int(draft.rng.integers(-(2**15), 2**15))
-    _set(draft.header, "datatype", None, code)
-    if draft.rng.random() < 0.5:
-        _set(draft.header, "bitpix", None, float(draft.rng.choice([0, 1, 8, 16, 24, 32, 64, 128, 256, -8])))
-
-
-def _offset(draft: Draft) -> None:
-    tricks = (
-        0,
-        -1,
-        1,
-        100,
-        347,
-        348,
-        351,
-        352,
-        353,
-        543,
-        544,
-        360.5,
-        1e4,
-        2**24,
-        2**31 - 1,
-        2**31,
-        1e30,
-        np.nan,
-        np.inf,
-    )
-    _set(draft.header, "vox_offset", None, draft.rng.choice(tricks))
-
-
-def _scale(draft: Draft) -> None:
-    for field in ("scl_slope", "scl_inter"):
-        if draft.rng.random() < 0.7:
-            _set(draft.header, field, None, draft.rng.choice(FLOATS))
-
-
-def _affine(draft: Draft) -> None:
-    rng, header = draft.rng, draft.header
-    names = ["pixdim", "srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_z"]
-    for _ in range(int(rng.integers(1, 6))):
-        value = float(rng.choice(FLOATS)) if rng.random() < 0.7 else float(rng.normal(0, 20))
-        _set(header, str(rng.choice(names)), int(rng.integers(8)), value)
-    if rng.random() < 0.4:
-        _set(header, "qform_code", None, float(rng.choice(WHOLE)))
-        _set(header, "sform_code", None, float(rng.choice(WHOLE)))
-
-
-def _singular(draft: Draft) -> None:
-    header = draft.header
-    header["sform_code"] = 1
-    header["srow_y"] = header["srow_x"]
-
-
-def _wide(draft: Draft) -> None:
-    """Few voxels that span rooms."""
-    header, size = draft.header, float(draft.rng.uniform(20, 2000))
-    header["qform_code"], header["sform_code"] = 0, 1
-    for axis, name in enumerate(("srow_x", "srow_y", "srow_z")):
-        header[name] = [size * (axis == column) for column in range(4)]
-
-
-def _magic(draft: Draft) -> None:
-    draft.header.structarr["magic"] = draft.rng.choice(
-        [b"ni1", b"n+1", b"ni2", b"n+2", b"n+3", b"", b"N+1", b"\xff" * 4]
-    )
-
-
-def _swapped(draft: Draft) -> None:
-    """One field in the other byte order."""
-    name = str(draft.rng.choice(["dim", "pixdim", "datatype", "vox_offset", "sizeof_hdr", "srow_x", "scl_slope"]))
-    draft.header.structarr[name] = draft.header.structarr[name].byteswap()
-
-
-# --- bytes ------------------------------------------------------------------------------------------------------------
-
-
-def _random_bytes(rng: Generator, data: bytearray, end: int | None = None) -> bytes:
-    for _ in range(int(rng.integers(1, 9))):
-        if data:
-            data[int(rng.integers(len(data) if end is None else min(end, len(data))))] = int(rng.integers(256))
-    return bytes(data)
-
-
-def _random_header(rng: Generator, data: bytearray) -> bytes:
-    return _random_bytes(rng, data, 352)
-
-
-def _flipped_bit(rng: Generator, data: bytearray) -> bytes:
-    data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
-    return bytes(data)
-
-
-def _truncated(rng: Generator, data: bytearray) -> bytes:
-    return bytes(data[: int(rng.integers(len(data)))])
-
-
-def _truncated_early(rng: Generator, data: bytearray) -> bytes:
-    return bytes(data[: int(rng.integers(400))])
-
-
-def _appended(rng: Generator, data: bytearray) -> bytes:
-    return bytes(data) + rng.bytes(int(rng.integers(1, 10000)))
-
-
-def _zeroed(rng: Generator, data: bytearray) -> bytes:
-    start = int(rng.integers(len(data)))
-    stop = min(len(data), start + int(rng.integers(1, 2000)))
-    data[start:stop] = bytes(stop - start)
-    return bytes(data)
-
-
-def _cut_out(rng: Generator, data: bytearray) -> bytes:
-    start = int(rng.integers(len(data)))
-    return bytes(data[:start] + data[start + int(rng.integers(1, 200)) :])
-
-
-def _not_a_number(rng: Generator, data: bytearray) -> bytes:
-    """Bits that are NaN or infinite if the voxels are floats, in either byte order."""
-    bits = rng.choice([0x7FC00000, 0x7F800000, 0xFF800000])
-    place = 352 + 4 * int(rng.integers(max(1, (len(data) - 356) // 4)))
-    data[place : place + 4] = int(bits).to_bytes(4, str(rng.choice(["little", "big"])))
-    return bytes(data)
-
-
-def _constant(rng: Generator, data: bytearray) -> bytes:
-    return bytes(data[:352]) + bytes([int(rng.choice([0, 1, 255]))]) * (len(data) - 352)
-
-
-def _extension_size(rng: Generator, data: bytearray) -> bytes:
-    data[348:352] = b"\x01\0\0\0"
-    return (
-        bytes(data[:352])
-        + struct.pack("<i", int(rng.choice([0, 1, -16, 7, 2**31 - 1, -(2**31), 2**20])))
-        + bytes(data[356:])
-    )
-
-
-# --- the packed file --------------------------------------------------------------------------------------------------
-
-
-def _gzip_header(rng: Generator, data: bytearray) -> bytes:
-    data[int(rng.integers(10))] = int(rng.integers(256))
-    return bytes(data)
-
-
-def _gzip_trailer(rng: Generator, data: bytearray) -> bytes:
-    data[-1 - int(rng.integers(8))] ^= int(rng.integers(1, 256))
-    return bytes(data)
-
-
-def _packed_again(rng: Generator, data: bytearray) -> bytes:
-    del rng
-    return gzip.compress(bytes(data), mtime=0)
-
-
-def _unpacked(rng: Generator, data: bytearray) -> bytes:
-    del rng
-    try:
-        return gzip.decompress(bytes(data))
-    except (OSError, EOFError, zlib.error):
-        return bytes(data)
-
-
-def _tiny_members(rng: Generator, data: bytearray) -> bytes:
-    empty = gzip.compress(b"", mtime=0)
-    chain = empty * int(rng.integers(1, 4000))
-    return chain + bytes(data) if rng.random() < 0.5 else bytes(data) + chain
-
-
-# --- files that swell -------------------------------------------------------------------------------------------------
-
-
-@lru_cache
-def _zeros() -> bytes:
-    """Packed zeros, without gzip's frame: a part of any stream."""
-    packer = zlib.compressobj(9, wbits=-15)
-    return packer.compress(bytes(BOMB_BYTES)) + packer.flush(zlib.Z_FULL_FLUSH)
-
-
-def _framed(before: bytes, zeros: bytes) -> bytes:
-    """A gzip file of these bytes and then many zeros; its checksum is right."""
-    packer = zlib.compressobj(1, wbits=-15)
-    first = packer.compress(before) + packer.flush(zlib.Z_FULL_FLUSH)
-    checksum = zlib.crc32(bytes(BOMB_BYTES), zlib.crc32(before))
-    end = struct.pack("<II", checksum, (len(before) + BOMB_BYTES) % 2**32)
-    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + first + zeros + b"\x03\0" + end
-
-
-def _surplus_bomb(draft: Draft) -> bytes:
-    """Many zeros after a small image."""
-    return _framed(draft.content(), _zeros())
-
-
-def _extension_bomb(draft: Draft) -> bytes:
-    """Many zeros where an extension is said to be."""
-    header = draft.header
-    header["vox_offset"] = header.sizeof_hdr + 4 + BOMB_BYTES // 2
-    announced = struct.pack("<ii", BOMB_BYTES // 2, 6)
-    return _framed(header.binaryblock + b"\x01\0\0\0" + announced, _zeros())
-
-
-def _dimension_bomb(draft: Draft) -> bytes:
-    """Dimensions of gigabytes before zeros that are fewer."""
-    header = draft.header
-    header.set_data_dtype(np.dtype(header.endianness + "f8"))
-    header["dim"] = [3, 1024, 1024, 511, 1, 1, 1, 1]
-    return _framed(header.binaryblock + bytes(4), _zeros()[: int(draft.rng.choice([1000, 10**9]))])
-
-
-def _named(*spoils: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    return {spoil.__name__.strip("_").replace("_", " "): spoil for spoil in spoils}
-
-
-IN_HEADER = _named(
-    *(_field, _dimensions, _near_dimensions, _datatype, _offset, _scale, _affine, _singular, _wide, _magic, _swapped)
-)
-_BYTES = _named(_random_bytes, _flipped_bit, _truncated, _truncated_early, _appended, _zeroed, _cut_out)
-IN_CONTENT = {**_BYTES, **_named(_random_header, _not_a_number, _constant, _extension_size)}
-IN_FILE = {
-    **{f"packed {name}": spoil for name, spoil in _BYTES.items()},
-    **_named(_gzip_header, _gzip_trailer, _packed_again, _unpacked, _tiny_members),
-}
-BOMBS = _named(_surplus_bomb, _extension_bomb, _dimension_bomb)
-SOUND = "nothing"
-KINDS = (SOUND, *IN_HEADER, *IN_CONTENT, *IN_FILE, *BOMBS)
-# Bombs take long to make.
-_WEIGHTS = np.array([3.0 if kind == SOUND else 0.2 if kind in BOMBS else 1.0 for kind in KINDS])
+    return str(np.random.default_rng([number, 1]).choice(KINDS, p=WEIGHTS / WEIGHTS.sum()))

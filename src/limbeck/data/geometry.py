@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Size: TypeAlias = tuple[int, int, int]
 _SAME_SPACING = 0.01
-_MAX_MODEL_VOXELS = 2**29
+_MAX_MODEL_VOXELS = 2**28
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from limbeck.data.case import Case
 from limbeck.data.importers import bids, brats, msd, nnunet, table
 from limbeck.data.importers.codes import Codes, Naming, settle
+from limbeck.data.source import shown
 from limbeck.errors import DataError, UsageError, nearest
 
 
@@ -85,7 +86,7 @@ def detect_layout(source: Path, layout: str = "auto") -> tuple[Importer, str]:
     fitting = [importer for importer in IMPORTERS.values() if importer.detect(source)]
     if not fitting:
         looked_for = "; ".join(f"{importer.name} ({importer.explanation})" for importer in IMPORTERS.values())
-        raise DataError(f"{source}: no known layout: looked for {looked_for}")
+        raise DataError(f"{shown(source)}: no known layout: looked for {looked_for}")
     others = ", ".join(importer.name for importer in fitting[1:])
     also = f"; {others} would fit too: choose with --layout" if others else ""
     return fitting[0], f"layout {fitting[0].name}: {fitting[0].explanation}{_remarked(fitting[0], source)}{also}"
@@ -96,7 +97,7 @@ def _check_source(source: Path, layout: str) -> None:
     if source.is_dir() or (source.is_file() and layout in ("auto", "table") and table.detect(source)):
         return
     found = "is a file" if source.is_file() else "no such folder"
-    raise DataError(f"{source}: {found}: expected the folder of a data set, or the CSV file of a table")
+    raise DataError(f"{shown(source)}: {found}: expected the folder of a data set, or the CSV file of a table")
 
 
 def _remarked(importer: Importer, source: Path) -> str:

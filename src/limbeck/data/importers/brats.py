@@ -16,7 +16,7 @@ from limbeck.data.case import Case, Source
 from limbeck.data.importers.codes import Naming
 from limbeck.data.importers.files import files
 from limbeck.data.importers.patients import joined, patient
-from limbeck.data.source import stem, suffix
+from limbeck.data.source import shown, stem, suffix
 from limbeck.errors import DataError
 
 EXPLANATION = "BraTS: files such as <case>_t1ce.nii.gz or, since 2023, <case>-t1c.nii.gz, in any folders"
@@ -56,7 +56,7 @@ def find(folder: Path) -> list[Case]:
     for (parent, name), roles in sorted(cases.items()):
         problems += _claimed_twice(name, roles)
         if name in found:
-            problems.append(f"{parent}: case {name} lies in another folder too: give each case its own name")
+            problems.append(f"{shown(parent)}: case {name} lies in another folder too: give each case its own name")
         case = _case(name, roles)
         if case.images:
             found[name] = case
@@ -118,7 +118,7 @@ def _adopt_segmentations(cases: dict[tuple[Path, str], _Roles]) -> None:
 
 def _claimed_twice(name: str, roles: Mapping[Modality | None, list[Path]]) -> list[str]:
     return [
-        f"{paths[0]}: {paths[1].name} is {'segmentation' if role is None else role.role} of case {name} too: "
+        f"{shown(paths[0])}: {paths[1].name} is {'segmentation' if role is None else role.role} of case {name} too: "
         "keep one of them"
         for role, paths in roles.items()
         if len(paths) > 1

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.case import Case
-from limbeck.data.source import Source
+from limbeck.data.source import Source, shown
 from limbeck.errors import DataError
 
 # Segmentations that are looked at, spread evenly over the data set.
@@ -115,7 +115,7 @@ def _by_outer_label(naming: Naming, seen: Sequence[_Seen], usual: str, source: P
     if not any(file.codes for file in seen):
         return usual, f"{naming.why}, and nothing is labelled"
     raise DataError(
-        f"{source}: {third} in its segmentations, and nothing tells whether 1 is necrotic core or oedema: "
+        f"{shown(source)}: {third} in its segmentations, and nothing tells whether 1 is necrotic core or oedema: "
         f"choose with --labels {usual} (1 necrotic core) or --labels msd (1 oedema)"
     )
 
@@ -125,8 +125,8 @@ def _check_binary(naming: Naming, seen: Sequence[_Seen], source: Path) -> None:
     together = frozenset[int]().union(*(file.codes for file in seen))
     if naming.binary and len(together) == 1:
         raise DataError(
-            f"{source}: its segmentations, such as {seen[0].path}, hold {min(together)} and nothing else: expected a "
-            "code for each tissue; join the masks of one case in one file, or say what it means with --labels"
+            f"{shown(source)}: its segmentations, such as {seen[0].path}, hold {min(together)} and nothing else: "
+            "expected a code for each tissue; join the masks of one case in one file, or say what it means with --labels"
         )
 
 
@@ -134,7 +134,7 @@ def _contradiction(naming: Naming, three: Sequence[_Seen], four: Sequence[_Seen]
     held = [f"{code} in {_listed(files)}" for code, files in ((3, three), (4, four)) if files]
     choices = "brats2018 (4 is enhancing tumour), brats2023 (3 is) or brats2024 (3 is, and 4 is a resection cavity)"
     return DataError(
-        f"{source}: label codes contradict: {naming.why}, but {', '.join(held)}: choose with --labels {choices}"
+        f"{shown(source)}: label codes contradict: {naming.why}, but {', '.join(held)}: choose with --labels {choices}"
     )
 
 

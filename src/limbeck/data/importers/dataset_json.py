@@ -9,6 +9,7 @@ from typing import Any
 
 from limbeck.anatomy import LABEL_SCHEMES, Label, Modality
 from limbeck.data.importers.label_names import meaning, scheme_of
+from limbeck.data.source import shown
 from limbeck.errors import DataError, UsageError
 
 NAME = "dataset.json"
@@ -35,13 +36,13 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     if not path.is_file():
-        raise DataError(f"{path}: no such file: expected beside imagesTr")
+        raise DataError(f"{shown(path)}: no such file: expected beside imagesTr")
     try:
         content = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no valid JSON ({error}): export it again") from error
+        raise DataError(f"{shown(path)}: no valid JSON ({error}): export it again") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path}: holds a {type(content).__name__}: expected an object with names and values")
+        raise DataError(f"{shown(path)}: holds a {type(content).__name__}: expected an object with names and values")
     return content
 
 
@@ -53,7 +54,7 @@ def section(folder: Path, content: Mapping[str, Any], key: str, what: str) -> di
     """
     part = content.get(key)
     if not isinstance(part, dict):
-        raise DataError(f'{folder / NAME}: no "{key}" with {what}: expected an object')
+        raise DataError(f'{shown(folder / NAME)}: no "{key}" with {what}: expected an object')
     return part
 
 
@@ -66,13 +67,15 @@ def channels(folder: Path, names: Mapping[str, Any]) -> dict[Modality, int]:
     path, found = folder / NAME, dict[Modality, int]()
     for channel, name in names.items():
         if not channel.isdecimal():
-            raise DataError(f"{path}: channel {channel!r} is no number: expected 0, 1, 2, 3 and a name each")
+            raise DataError(f"{shown(path)}: channel {channel!r} is no number: expected 0, 1, 2, 3 and a name each")
         try:
             modality = Modality.parse(str(name).replace(" ", ""))
         except UsageError as error:
-            raise DataError(f"{path}: channel {channel}: {error}") from error
+            raise DataError(f"{shown(path)}: channel {channel}: {error}") from error
         if modality in found:
-            raise DataError(f"{path}: channels {found[modality]} and {channel} are both {modality.role}: keep one")
+            raise DataError(
+                f"{shown(path)}: channels {found[modality]} and {channel} are both {modality.role}: keep one"
+            )
         found[modality] = int(channel)
     return found
 
@@ -85,15 +88,15 @@ def scheme(folder: Path, labels: Any) -> str:
     """
     path = folder / NAME
     if not isinstance(labels, dict) or not labels:
-        raise DataError(f'{path}: no "labels" with the meaning of each code: choose with --labels')
+        raise DataError(f'{shown(path)}: no "labels" with the meaning of each code: choose with --labels')
     codes = _by_region(labels)
     if codes is None:
         codes = dict(_by_label(path, labels))
     known = scheme_of(codes)
     if known is None:
-        shown = ", ".join(f"{code} {label.name.lower().replace('_', ' ')}" for code, label in sorted(codes.items()))
+        listed = ", ".join(f"{code} {label.name.lower().replace('_', ' ')}" for code, label in sorted(codes.items()))
         raise DataError(
-            f"{path}: its labels ({shown}) fit none of {', '.join(LABEL_SCHEMES)}: choose with --labels, "
+            f"{shown(path)}: its labels ({listed}) fit none of {', '.join(LABEL_SCHEMES)}: choose with --labels, "
             "or code the segmentations anew"
         )
     return known
@@ -106,7 +109,9 @@ def _by_label(path: Path, labels: Mapping[str, Any]) -> list[tuple[int, Label]]:
         code, name = (key, value) if key.isdecimal() else (value, key)
         label = meaning(str(name))
         if label is None or not str(code).isdecimal():
-            raise DataError(f"{path}: label {code} is called {name!r}: expected a tumour tissue; choose with --labels")
+            raise DataError(
+                f"{shown(path)}: label {code} is called {name!r}: expected a tumour tissue; choose with --labels"
+            )
         found.append((int(code), label))
     return found
 
@@ -141,4 +146,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}): check its permissions") from error

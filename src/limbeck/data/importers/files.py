@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from limbeck.data.source import shown
 from limbeck.errors import DataError
 
 
@@ -44,7 +45,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror}): check its permissions") from error
+        raise DataError(f"{shown(folder)}: cannot be read ({error.strerror}): check its permissions") from error
     return [entry for entry in found if _is_folder(entry) or entry.is_symlink() or entry.is_file()]
 
 
@@ -60,7 +61,7 @@ def _is_new(folder: Path, entered: set[tuple[int, int]]) -> bool:
     try:
         state = folder.stat()
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror}): check its permissions") from error
+        raise DataError(f"{shown(folder)}: cannot be read ({error.strerror}): check its permissions") from error
     identity = (state.st_dev, state.st_ino)
     if identity in entered:
         return False

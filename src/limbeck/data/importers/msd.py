@@ -12,7 +12,7 @@ from typing import Any
 from limbeck.data.case import Case, Source
 from limbeck.data.importers import dataset_json, nnunet
 from limbeck.data.importers.codes import Naming
-from limbeck.data.source import stem
+from limbeck.data.source import shown, stem
 from limbeck.errors import DataError
 
 EXPLANATION = "Medical Segmentation Decathlon: dataset.json beside imagesTr and labelsTr with 4-D files"
@@ -40,7 +40,8 @@ def find(folder: Path) -> list[Case]:
         for name in (image, labels):
             if name and not (folder / name).is_file():
                 problems.append(
-                    f"{folder / name}: listed in dataset.json and not there: bring it back, or take it off the list"
+                    f"{shown(folder / name)}: listed in dataset.json and not there: "
+                    "bring it back, or take it off the list"
                 )
         case = stem(Path(image))
         images = {modality: Source(folder / image, channel) for modality, channel in sorted(channels.items())}
@@ -66,10 +67,12 @@ def _listed(folder: Path, content: Mapping[str, Any]) -> list[tuple[str, str]]:
     for part in ("training", "test"):
         entries = content.get(part, [])
         if not isinstance(entries, list):
-            raise DataError(f'{folder / dataset_json.NAME}: "{part}" is no list: expected one entry a case')
+            raise DataError(f'{shown(folder / dataset_json.NAME)}: "{part}" is no list: expected one entry a case')
         for entry in entries:
             image, labels = (entry.get("image"), entry.get("label")) if isinstance(entry, dict) else (entry, None)
             if not isinstance(image, str) or not isinstance(labels, str | None):
-                raise DataError(f'{folder / dataset_json.NAME}: "{part}" lists {entry!r}: expected paths of files')
+                raise DataError(
+                    f'{shown(folder / dataset_json.NAME)}: "{part}" lists {entry!r}: expected paths of files'
+                )
             found.append((image, labels or ""))
     return found

@@ -17,7 +17,7 @@ from limbeck.data.case import Case, Source
 from limbeck.data.importers import dataset_json
 from limbeck.data.importers.codes import Naming
 from limbeck.data.importers.files import files
-from limbeck.data.source import SUFFIXES, stem, suffix
+from limbeck.data.source import SUFFIXES, shown, stem, suffix
 from limbeck.errors import DataError
 
 EXPLANATION = "nnU-Net's raw data: dataset.json with channel_names, and imagesTr/<case>_0000.nii.gz"
@@ -73,17 +73,17 @@ def _lying(folder: Path, ending: str, roles: Mapping[int, Modality], problems: l
         for path, case, channel in _channel_files(folder / images, ending):
             if channel not in roles:
                 problems.append(
-                    f"{path}: channel {channel} has no name in dataset.json: name it, or take the file away"
+                    f"{shown(path)}: channel {channel} has no name in dataset.json: name it, or take the file away"
                 )
             elif roles[channel] in found[case]:
                 problems.append(
-                    f"{path}: {found[case][roles[channel]].path.name} is the same channel: keep one of them"
+                    f"{shown(path)}: {found[case][roles[channel]].path.name} is the same channel: keep one of them"
                 )
             else:
                 found[case][roles[channel]] = Source(path)
         for case, sources in found.items():
             if case in cases:
-                problems.append(f"{folder / images}: case {case} is in {_PAIRS[0][0]} too: keep one of them")
+                problems.append(f"{shown(folder / images)}: case {case} is in {_PAIRS[0][0]} too: keep one of them")
             reference = _labels(folder / labels, case, ending)
             cases[case] = Case(case, case, dict(sorted(sources.items())), reference)
     return cases
@@ -98,10 +98,12 @@ def _listed(
         images, labels = (entry.get("images"), entry.get("label")) if isinstance(entry, dict) else (None, None)
         paths: list[Any] = [*images, *([labels] if labels else [])] if isinstance(images, list) else []
         if not paths or not all(isinstance(path, str) for path in paths):
-            problems.append(f"{folder / dataset_json.NAME}: case {case} is {entry!r}: expected images and a label")
+            problems.append(
+                f"{shown(folder / dataset_json.NAME)}: case {case} is {entry!r}: expected images and a label"
+            )
             continue
         problems += [
-            f"{folder / path}: listed in dataset.json and not there: bring it back, or take it off the list"
+            f"{shown(folder / path)}: listed in dataset.json and not there: bring it back, or take it off the list"
             for path in paths
             if not (folder / path).is_file()
         ]
@@ -131,6 +133,6 @@ def _ending(folder: Path, content: Mapping[str, Any]) -> str:
     ending = content.get("file_ending", "")
     if not isinstance(ending, str) or (ending and not suffix(Path(f"case{ending}"))):
         raise DataError(
-            f"{folder / dataset_json.NAME}: file_ending {ending!r}: expected .nii.gz or a format that is read"
+            f"{shown(folder / dataset_json.NAME)}: file_ending {ending!r}: expected .nii.gz or a format that is read"
         )
     return ending

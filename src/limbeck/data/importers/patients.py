@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from limbeck.data.case import Case
+from limbeck.data.source import shown
 from limbeck.errors import DataError
 
 # The last number of these names counts examinations of the same patient.
@@ -54,7 +55,7 @@ def _rows(table: Path) -> list[list[str]]:
         with table.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, csv.Error) as error:
-        raise DataError(f"{table}: cannot be read ({error}): mend it or take it away") from error
+        raise DataError(f"{shown(table)}: cannot be read ({error}): mend it or take it away") from error
     return [
         [
             value.strip()

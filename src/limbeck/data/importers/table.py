@@ -11,6 +11,7 @@ from limbeck.anatomy import MODALITY_ALIASES, Modality
 from limbeck.data.case import Case, Source
 from limbeck.data.importers.codes import Naming
 from limbeck.data.importers.files import files
+from limbeck.data.source import shown
 from limbeck.errors import DataError
 
 EXPLANATION = "a CSV file with columns case, flair, t1, t1ce, t2, seg, and patient if it is known"
@@ -56,13 +57,15 @@ def find(source: Path) -> list[Case]:
         cells = row + [""] * (len(header) - len(row))
         case = _case(path.parent, cells, columns)
         if len(row) > len(header):
-            problems.append(f"{path}: line {number} has {len(row)} cells: expected {len(header)}, as in the first line")
+            problems.append(
+                f"{shown(path)}: line {number} has {len(row)} cells: expected {len(header)}, as in the first line"
+            )
         elif not case.id:
-            problems.append(f"{path}: line {number} has no case: expected its name")
+            problems.append(f"{shown(path)}: line {number} has no case: expected its name")
         elif case.id in cases:
-            problems.append(f"{path}: line {number} is case {case.id} again: give each case its own name")
+            problems.append(f"{shown(path)}: line {number} is case {case.id} again: give each case its own name")
         elif not case.images:
-            problems.append(f"{path}: line {number}, case {case.id}, names no scan: expected one at least")
+            problems.append(f"{shown(path)}: line {number}, case {case.id}, names no scan: expected one at least")
         cases[case.id] = case
     if problems:
         raise DataError("\n".join(problems))
@@ -109,7 +112,9 @@ def _columns(path: Path, header: list[str]) -> _Columns:
     for number, key in enumerate(keys):
         modality = MODALITY_ALIASES.get(key)
         if modality in images:
-            raise DataError(f"{path}: columns {header[images[modality]]} and {header[number]} are both {modality.role}")
+            raise DataError(
+                f"{shown(path)}: columns {header[images[modality]]} and {header[number]} are both {modality.role}"
+            )
         if modality is not None:
             images[modality] = number
     # A subject is who was examined, unless nothing else names the case.
@@ -120,8 +125,8 @@ def _columns(path: Path, header: list[str]) -> _Columns:
     labels = _one(path, header, keys, _LABELS)
     if case < 0 or not images:
         raise DataError(
-            f"{path}: columns {', '.join(header)}: expected case and at least one of flair, t1, t1ce, t2; patient and "
-            "seg if there are any"
+            f"{shown(path)}: columns {', '.join(header)}: expected case and at least one of flair, t1, t1ce, t2; "
+            "patient and seg if there are any"
         )
     known = {case, patient, labels, *images.values()}
     unknown = tuple(name or "one without a name" for number, name in enumerate(header) if number not in known)
@@ -131,7 +136,9 @@ def _columns(path: Path, header: list[str]) -> _Columns:
 def _one(path: Path, header: list[str], keys: list[str], known: tuple[str, ...]) -> int:
     found = [number for number, key in enumerate(keys) if key in known]
     if len(found) > 1:
-        raise DataError(f"{path}: columns {header[found[0]]} and {header[found[1]]} say the same: keep one of them")
+        raise DataError(
+            f"{shown(path)}: columns {header[found[0]]} and {header[found[1]]} say the same: keep one of them"
+        )
     return found[0] if found else -1
 
 
@@ -145,18 +152,18 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
             lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}): check its permissions") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: no table ({error}): expected CSV in UTF-8") from error
+        raise DataError(f"{shown(path)}: no table ({error}): expected CSV in UTF-8") from error
     if not lines:
-        raise DataError(f"{path}: empty: expected a line of column names and a line for each case")
+        raise DataError(f"{shown(path)}: empty: expected a line of column names and a line for each case")
     return [name.strip() for name in lines[0][1]], lines[1:]
 
 
 def _table(source: Path) -> Path:
     path = source if source.is_file() else _only_table(source)
     if path is None:
-        raise DataError(f"{source}: no table of cases in it: expected one CSV file, {EXPLANATION}")
+        raise DataError(f"{shown(source)}: no table of cases in it: expected one CSV file, {EXPLANATION}")
     return path
 
 

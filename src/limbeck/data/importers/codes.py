@@ -126,7 +126,7 @@ def _check_binary(naming: Naming, seen: Sequence[_Seen], source: Path) -> None:
     if naming.binary and len(together) == 1:
         raise DataError(
             f"{shown(source)}: its segmentations, such as {seen[0].path}, hold {min(together)} and nothing else: "
-            "expected a code for each tissue; join the masks of one case in one file, or say what it means with --labels"
+            "expected a code for each tissue; join the masks of one case in one file, or say their meaning: --labels"
         )
 
 

@@ -76,13 +76,13 @@ def read_bytes(path: Path, most: int = MOST_BYTES, *, links: bool = False) -> by
     return content
 
 
-def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+def read_json(path: Path, most: int = MOST_BYTES, *, links: bool = False) -> Any:
     """The values in a JSON file.
 
     Raises:
         OSError, ValueError: as `read_bytes`; it is no JSON, too deep, or holds what cannot be relied on.
     """
-    return parse_json(read_bytes(path, most))
+    return parse_json(read_bytes(path, most, links=links))
 
 
 def parse_json(content: bytes) -> Any:

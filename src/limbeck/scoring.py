@@ -262,7 +262,12 @@ def _card(folder: Path, protocol: Protocol) -> Card:
         raise ModelError(f"run folder {folder} does not exist: expected a run folder of limbeck train")
     if not (folder / DONE).is_file():
         raise ModelError(f"{folder} is no finished run: it has no {DONE} file")
-    return load_card(checkpoint_folder(folder, protocol.checkpoint))
+    card = load_card(checkpoint_folder(folder, protocol.checkpoint))
+    if absent := [name for name in ("data", "fold", "seed") if name not in card.origin]:
+        raise ModelError(
+            f"{folder}: its checkpoint does not say its {', '.join(absent)}: expected one of limbeck train"
+        )
+    return card
 
 
 def _check_extent(protocol: Protocol, cohort: Cohort, cases: Sequence[CohortCase]) -> None:

@@ -14,6 +14,7 @@ from limbeck.errors import UsageError, nearest
 from limbeck.evaluation.metrics import METRICS
 from limbeck.evaluation.protocol import find
 from limbeck.methods import METHODS
+from limbeck.received import read_yaml
 
 KEYS = (
     "phantoms",
@@ -129,11 +130,11 @@ def read(path: Path) -> Matrix:
 
 def _content(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise UsageError(f"matrix {path} cannot be read ({reason}): expected a YAML file") from error
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"matrix {path} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UsageError(f"matrix {path} holds no keys: expected lines such as `methods: [supervised, gkd]`")

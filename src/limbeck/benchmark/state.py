@@ -22,6 +22,7 @@ from limbeck.evaluation.table import RAW, Row
 from limbeck.experiment import digest_of
 from limbeck.inference.predictor import DONE
 from limbeck.methods.saved import load_card
+from limbeck.received import read_json, read_yaml
 from limbeck.training.lock import held
 
 RUNS, RESULTS, LOCKS = "runs", "results", "locks"
@@ -51,9 +52,9 @@ def verified(folder: Path) -> Run:
     advice = "restore it, or move the folder away to make it again"
     card = load_card(folder / "best")
     try:
-        origin = yaml.safe_load((folder / "experiment.yaml").read_text(encoding="utf-8"))
+        origin = read_yaml(folder / "experiment.yaml")
         digest = digest_of(origin)
-        best = int(json.loads((folder / DONE).read_text(encoding="utf-8"))["best_step"])
+        best = int(read_json(folder / DONE)["best_step"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{folder} is damaged ({reason}): {advice}") from error

@@ -20,6 +20,7 @@ import yaml
 
 from limbeck.errors import UsageError, nearest
 from limbeck.methods import METHODS, find
+from limbeck.received import read_yaml
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -125,11 +126,11 @@ class Settings:
         from limbeck.training.record import is_record, settings_of  # noqa: PLC0415 - torch
 
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = read_yaml(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise UsageError(f"configuration {path} cannot be read ({reason}): expected a YAML file") from error
-        except yaml.YAMLError as error:
+        except (ValueError, yaml.YAMLError) as error:
             line = " ".join(str(error).split())
             raise UsageError(f"configuration {path} is no valid YAML: {line}") from error
         if not isinstance(content, dict):

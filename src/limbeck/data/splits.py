@@ -20,6 +20,7 @@ import numpy as np
 from limbeck.data.cohort import Cohort, CohortCase
 from limbeck.durable import write_json
 from limbeck.errors import DataError, UsageError, nearest
+from limbeck.received import read_json
 
 _FILE = "splits.json"
 _VALIDATION_SHARE = 8
@@ -114,7 +115,7 @@ def read_split(path: Path, cohort: Cohort) -> Split:
             patient has cases in two parts of a fold; the message names them.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, links=True)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"split {path} cannot be read ({reason}): expected a JSON file of folds") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from limbeck.data.cohort import Cohort, CohortCase
 from limbeck.data.splits import FoldRecord, record_hash
 from limbeck.data.usable import Usable, partial, usable
 from limbeck.errors import ModelError, UsageError
+from limbeck.received import read_json
 
 FOLD = "fold.json"
 
@@ -82,7 +82,7 @@ def use_in_words(
 
 def _fold_record(folder: Path) -> FoldRecord:
     try:
-        parts = json.loads((folder / FOLD).read_text(encoding="utf-8"))
+        parts = read_json(folder / FOLD)
         return {part: dict(parts[part]) for part in ("train", "validation", "test")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / FOLD} is missing or damaged: which cases were seen is not known") from error

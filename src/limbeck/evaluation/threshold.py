@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,13 @@ from limbeck.evaluation.protocol import Protocol
 from limbeck.inference.crop import crop_of
 from limbeck.inference.postprocess import DropSmallEnhancing, choose
 from limbeck.inference.predictor import Predictor
+from limbeck.methods import fields
 from limbeck.methods.saved import Card
+from limbeck.received import read_json
 
 POSTPROCESS = "postprocess.json"
+# More than a head has.
+_MOST_MM3 = 1e9
 
 
 def post_processing(folder: Path, cohort: Cohort, predictor: Predictor, protocol: Protocol) -> DropSmallEnhancing:
@@ -78,7 +81,7 @@ def stored_step(folder: Path, card: Card, protocol: Protocol, needed: bool = Fal
             strangers = set(choice["validation_cases"]) - set(fold_of(folder, card.origin)["validation"])
             if strangers:
                 raise ModelError(f"{folder / POSTPROCESS} was chosen by {min(strangers)}, which is no validation case")
-            return DropSmallEnhancing(float(choice["threshold_mm3"]))
+            return DropSmallEnhancing(fields.number(choice["threshold_mm3"], "threshold_mm3", 0, _MOST_MM3))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / POSTPROCESS} is damaged: remove it, and its thresholds are chosen anew") from error
     if needed:
@@ -94,6 +97,6 @@ def _choices(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(read_json(path))
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path} is damaged: remove it, and its thresholds are chosen anew") from error

@@ -16,6 +16,7 @@ import yaml
 
 from limbeck.durable import write_json
 from limbeck.errors import DataError, ModelError, UsageError
+from limbeck.received import read_json, read_yaml
 from limbeck.training.checkpoint import saved_card
 from limbeck.version import __version__
 
@@ -37,7 +38,7 @@ def read_experiment(folder: Path) -> dict[str, Any]:
     """
     path = folder / EXPERIMENT
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(f"{folder} is no run folder: it has no {EXPERIMENT}: expected one of limbeck train") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -110,18 +111,17 @@ def write_places(folder: Path, places: Mapping[str, Path]) -> None:
 def place_of(folder: Path, name: str) -> Path | None:
     """Where something lay when the run was last trained, if it still lies there or moved along with the run."""
     try:
-        whole, relative = json.loads((folder / PLACES).read_text(encoding="utf-8"))[name]
-        candidates = (Path(whole), folder / relative)
+        whole, relative = read_json(folder / PLACES)[name]
+        return next((path for path in (Path(whole), folder / relative) if path.exists()), None)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return next((path for path in candidates if path.exists()), None)
 
 
 def begin_session(folder: Path, facts: Mapping[str, Any]) -> None:
     """Add a session to the run's history, and tell what has changed since the last one and can change bits."""
     path = folder / ENVIRONMENT
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         # Earlier versions kept the last session alone.
         sessions = list(content["sessions"]) if "sessions" in content else [content]
     except (OSError, ValueError, TypeError):
@@ -140,7 +140,7 @@ def begin_session(folder: Path, facts: Mapping[str, Any]) -> None:
 def use_of(folder: Path) -> str:
     """Which cases the run uses, in words; nothing where it can use all, or where that is not recorded."""
     try:
-        return str(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))["sessions"][-1]["use"])
+        return str(read_json(folder / ENVIRONMENT)["sessions"][-1]["use"])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return ""
 

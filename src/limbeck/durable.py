@@ -19,6 +19,7 @@ from typing import Any
 
 from limbeck.errors import ResourceError
 
+_LEFT_BEHIND = re.compile(r"\.[0-9a-f]{12}\.(tmp|old)\..+")
 # A full disk, a quota, and a limit on the size of one file.
 _SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -47,6 +48,11 @@ def replacing(target: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def left_behind(path: Path) -> bool:
+    """Whether a name is one that `replacing` gives, left by a process that was killed: no one's result."""
+    return bool(_LEFT_BEHIND.fullmatch(path.name))
 
 
 def write_text(target: Path, text: str) -> None:

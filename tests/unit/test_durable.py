@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from limbeck import durable
-from limbeck.durable import replacing, sha256, write_json, write_text
+from limbeck.durable import left_behind, replacing, sha256, write_json, write_text
 from limbeck.errors import ResourceError
 
 NUMBERS = np.zeros(100_000)
@@ -98,6 +98,13 @@ def test_a_kill_between_write_and_rename_leaves_the_old_file(target: Path) -> No
     # What the dead writer left behind does not stop the next.
     write_text(target, "newer")
     assert target.read_text() == "newer"
+
+
+def test_what_a_killed_writer_left_is_told_from_results(tmp_path: Path) -> None:
+    with replacing(tmp_path / "mask.nii.gz") as temporary:
+        temporary.touch()
+        assert left_behind(temporary)
+    assert not any(map(left_behind, (tmp_path / name for name in ("mask.nii.gz", ".mask", ".tmp.mask", "x.tmp.mask"))))
 
 
 def test_a_kill_at_any_instant_leaves_a_whole_file(target: Path) -> None:

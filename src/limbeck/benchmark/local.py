@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -14,6 +13,7 @@ import torch
 
 from limbeck.benchmark.memory import available_mib
 from limbeck.benchmark.work import Outcome, Task, work
+from limbeck.parent import end_with_parent
 from limbeck.threads import limited
 from limbeck.training.interrupts import Interrupted, heed
 
@@ -117,7 +117,7 @@ def _serve(pipe: Connection, threads: int) -> None:
     # Ctrl-C reaches every process of a terminal; the one that started this one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, heed)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(threads)
     try:
         while True:
@@ -128,11 +128,3 @@ def _serve(pipe: Connection, threads: int) -> None:
         # The exit code says by what it ended, as if it had not waited for the step.
         signal.signal(stop.number, signal.SIG_DFL)
         os.kill(os.getpid(), stop.number)
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed would train on unseen."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -24,9 +24,10 @@ from limbeck.data.case import Case
 from limbeck.data.cohort_case import VERSION, CohortCase, content_hash, finished, read_record, write_case
 from limbeck.data.stored import read_object
 from limbeck.data.volume import label_scheme
-from limbeck.durable import write_json
+from limbeck.durable import left_behind, write_json
 from limbeck.errors import DataError, ResourceError, UsageError, nearest
 from limbeck.normalisation import Normalisation
+from limbeck.parent import end_with_parent
 
 __all__ = ["Cohort", "CohortCase", "import_cohort"]
 
@@ -245,7 +246,7 @@ def _outcomes(jobs: Sequence[_Job], workers: int | None) -> Iterator[tuple[str, 
         yield from map(_Job.run, jobs)
         return
     # Spawned, since a fork of a process whose threads hold locks can hang.
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_one_thread)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_begin_worker)
     waiting = iter(jobs)
     try:
         # A few at a time, so that what is under way does not grow with the number of cases.
@@ -265,7 +266,8 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _one_thread() -> None:
+def _begin_worker() -> None:
+    end_with_parent()
     # Read by OpenMP when torch is imported, which a worker does only if it resamples.
     os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -296,9 +298,8 @@ def _check_cases(cases: Sequence[Case], source: Path) -> None:
 def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:
     """Refuse a folder that holds something else."""
     if not (out / _MANIFEST).is_file():
-        strangers = (
-            [path.name for path in out.iterdir() if path.name not in (_STAGING, "cases")] if out.exists() else []
-        )
+        there = [path for path in out.iterdir() if not left_behind(path)] if out.exists() else []
+        strangers = [path.name for path in there if path.name not in (_STAGING, "cases")]
         if strangers:
             raise UsageError(f"{out}: holds {strangers[0]} and is no cohort: import to a new folder")
         return
@@ -306,9 +307,9 @@ def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:
     for name, value in wanted.items():
         if manifest.get(name) != value:
             raise UsageError(f"{out}: made with {name} {manifest.get(name)}, not {value}: import to a new folder")
-    there = {entry["id"] for entry in manifest["cases"]} | set(manifest["skipped"])
-    if there != ids:
-        example = sorted(there ^ ids)[0]
+    known = {entry["id"] for entry in manifest["cases"]} | set(manifest["skipped"])
+    if known != ids:
+        example = sorted(known ^ ids)[0]
         raise UsageError(f"{out}: a cohort of other cases ({example} is in one and not in the other): use a new folder")
 
 

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 from limbeck.errors import ResourceError
+from limbeck.parent import end_with_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,7 +38,7 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], workers: int | N
         yield from map(work, items)
         return
     # Spawned, since a fork of a process whose threads hold locks can hang.
-    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn"), initializer=end_with_parent)
     waiting = iter(items)
     try:
         under_way = {pool.submit(work, item) for item in islice(waiting, _AHEAD * workers)}

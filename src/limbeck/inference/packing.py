@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import fcntl
 import os
 import secrets
 import shutil
@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from limbeck.durable import replacing, sha256, write_json, write_text
+from limbeck.durable import left_behind, replacing, sha256, write_json, write_text
 from limbeck.errors import ModelError, ResourceError, UsageError
 from limbeck.inference.member import Member, member_of_run
 from limbeck.inference.model_card import model_card
 from limbeck.inference.pack import MEMBERS, PACK, Pack, contents, is_pack, plain_name, read_pack, unlike
 from limbeck.inference.predictor import DONE
 from limbeck.methods.saved import CARD
+from limbeck.received import read_json
 
 
 def pack(runs: Sequence[Path], out: Path, *, name: str | None = None, note: str = "", overwrite: bool = False) -> Pack:
@@ -103,7 +104,7 @@ def _member(run: Path) -> Member:
 def _training_cases(run: Path) -> int | None:
     """How many cases the run's last session learnt from; None if it does not say."""
     try:
-        sessions = json.loads((run / "environment.json").read_text(encoding="utf-8"))["sessions"]
+        sessions = read_json(run / "environment.json")["sessions"]
         return int(sessions[-1]["training_cases"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -125,20 +126,22 @@ def _folder(target: Path) -> Iterator[Path]:
     """Yield a folder beside `target`; on success it takes the target's name, else nothing of it is left.
 
     A folder cannot replace one that is not empty, so an old pack steps aside first: a kill between the two renames
-    leaves it under a name of its own, and none in its place.
+    leaves it under a name of its own, and none in its place. What such kills left goes when a new pack stands.
     """
     token = secrets.token_hex(6)
     temporary, aside = (target.with_name(f".{token}.{what}.{target.name}") for what in ("tmp", "old"))
     try:
         temporary.mkdir(parents=True)
-        yield temporary
-        # Every file was synced when it was written; the folders' own lists are synced here.
-        for place in (*(path for path in temporary.rglob("*") if path.is_dir()), temporary):
-            _sync(place)
-        if target.is_dir():
-            target.rename(aside)
-        temporary.rename(target)
-        _sync(target.parent)
+        with _at_work(temporary):
+            yield temporary
+            # Every file was synced when it was written; the folders' own lists are synced here.
+            for place in (*(path for path in temporary.rglob("*") if path.is_dir()), temporary):
+                _sync(place)
+            if target.is_dir():
+                target.rename(aside)
+            temporary.rename(target)
+            _sync(target.parent)
+        _sweep(target)
     except OSError as error:
         raise ResourceError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
@@ -146,6 +149,31 @@ def _folder(target: Path) -> Iterator[Path]:
             aside.rename(target)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _at_work(folder: Path) -> Iterator[bool]:
+    """Hold a folder until this ends, or its process does; yields whether no other process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except OSError:
+            # Held by another, or on a file system without locks, where nothing is swept.
+            alone = False
+        yield alone
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed processes left of packs of this name."""
+    for path in target.parent.iterdir():
+        if left_behind(path) and path.name.split(".", 3)[3] == target.name and path.is_dir():
+            with _at_work(path) as alone:
+                if alone:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.anatomy import Modality
-from limbeck.durable import write_json
+from limbeck.durable import left_behind, write_json
 from limbeck.errors import ResourceError, UsageError, nearest
+from limbeck.parent import end_with_parent
 from limbeck.phantom.absence import absent
 from limbeck.phantom.layouts import LAYOUTS
 from limbeck.phantom.patient import make
@@ -139,7 +140,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
             if other:
                 raise UsageError(f"{out} holds phantoms made with {'; '.join(other)}: give another folder")
             return
-    if any(out.iterdir()):
+    if not all(map(left_behind, out.iterdir())):
         raise UsageError(f"{out} holds other files and no {RECORD}: give an empty or a new folder")
     write_json(out / _BEGUN, settings)
 
@@ -169,7 +170,8 @@ def _worked(jobs: list[_Job], workers: int) -> Iterator[str]:
         for job in jobs:
             yield _write_case(job)
         return
-    with limited(1), ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with limited(1), ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent) as pool:
         pending = [pool.submit(_write_case, job) for job in jobs]
         try:
             for future in as_completed(pending):

@@ -196,7 +196,9 @@ class Bids:
         """Write masks and images."""
         masks = {f"anat/{name}_dseg.nii.gz": coded(patient.labels, "brats2023")}
         images = {f"anat/{name}_{_BIDS[modality]}.nii.gz": whole_numbers(image) for modality, image in _images(patient)}
-        _write_folder(out / _MASKS, name, masks, patient)
+        # Masks whose writer was killed before the images stay as they are: they would be the same.
+        if not (out / _MASKS / name).is_dir():
+            _write_folder(out / _MASKS, name, masks, patient)
         _write_folder(out, name, images, patient)
 
     def describe(self, out: Path) -> None:

@@ -12,6 +12,7 @@ from series import write_series
 
 from limbeck.anatomy import Modality
 from limbeck.cli import main
+from limbeck.data import cohort as cohorts
 from limbeck.data.case import Case, Source
 from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.cohort_case import content_hash, fingerprint
@@ -238,6 +239,25 @@ def test_an_interrupted_import_goes_on(brats, tmp_path):
     kept = tree(tmp_path / "cohort" / "cases")
     assert all(kept[path] == when for path, when in staged.items())
     assert cohort.hash == run(brats, tmp_path / "fresh").hash
+
+
+def test_an_import_that_was_killed_while_it_wrote_the_manifest_goes_on(brats, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(path, content):
+        # As `durable` names what it has in hand.
+        path.with_name(f".0123456789ab.tmp.{path.name}").write_text("{")
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(cohorts, "write_json", killed)
+        run(brats, tmp_path / "cohort")
+    assert run(brats, tmp_path / "cohort").hash == run(brats, tmp_path / "fresh").hash
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".mine").touch()
+    with pytest.raises(UsageError, match=r"holds \.mine"):
+        run(brats, tmp_path / "other")
 
 
 def test_a_changed_file_is_imported_again(brats, tmp_path, phantoms):

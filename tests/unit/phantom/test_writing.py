@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -105,6 +106,29 @@ def test_an_interrupted_run_goes_on_with_its_own_settings_only(tmp_path: Path) -
         cohort.write(tmp_path, 2, seed=9, spacing_mm=SPACING, workers=1)
     assert len(cohort.write(tmp_path, 2, spacing_mm=SPACING, workers=1)) == 2
     assert json.loads((tmp_path / "phantoms.json").read_text())["cases"] == 2
+
+
+def test_a_run_that_was_killed_before_its_first_case_goes_on(tmp_path: Path) -> None:
+    # As `durable` names what it has in hand: a killed process had just begun to claim the folder.
+    (tmp_path / ".0123456789ab.tmp..phantoms.json").write_text("{")
+    assert len(cohort.write(tmp_path, 1, spacing_mm=SPACING, workers=1)) == 1
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".mine").touch()
+    with pytest.raises(UsageError, match="holds other files"):
+        cohort.write(other, 1, spacing_mm=SPACING, workers=1)
+
+
+def test_a_subject_whose_masks_alone_were_written_gets_its_images(tmp_path: Path) -> None:
+    cohort.write(tmp_path / "whole", 1, layout="bids", spacing_mm=SPACING, workers=1)
+    cohort.write(tmp_path / "killed", 1, layout="bids", spacing_mm=SPACING, workers=1)
+    shutil.rmtree(tmp_path / "killed" / "sub-001")
+    cohort.write(tmp_path / "killed", 1, layout="bids", spacing_mm=SPACING, workers=1)
+    found, right = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.nii.gz")}
+        for folder in (tmp_path / "killed", tmp_path / "whole")
+    )
+    assert found == right and len(right) == 5
 
 
 def test_processes_make_the_same_files(tmp_path: Path) -> None:

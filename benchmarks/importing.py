@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from steps import peak_mib
@@ -24,11 +25,13 @@ from limbeck.data.cohort import import_cohort
 from limbeck.data.importers import detect_layout
 from limbeck.phantom.cohort import write as write_phantoms
 
+Row = Callable[[str, str, str], None]
+
 # Patients that are made; the others are links to them.
 MADE = 4
 
 
-def measure(folder: Path, counts: list[int], spacing: float, workers: int) -> None:
+def measure(row: Row, folder: Path, counts: list[int], spacing: float, workers: int) -> None:
     """All rows."""
     write_phantoms(folder / "made", MADE, spacing_mm=spacing, workers=1)
     for count in counts:
@@ -37,10 +40,12 @@ def measure(folder: Path, counts: list[int], spacing: float, workers: int) -> No
         for processes in sorted({1, workers}):
             with tempfile.TemporaryDirectory(dir=folder) as out:
                 done = _in_its_own_process(source, Path(out) / "cohort", spacing, processes)
-            on = f"{count} cases at {spacing:g} mm with four sequences and labels, " + _processes(processes)
-            _row("import", f"{done['seconds'] / count:.3f} s", f"a case; {on}")
-            _row("finding cases and codes", f"{done['finding']:.2f} s", f"in all; {count} cases")
-            _row("peak memory of import", f"{done['peak_mib']:.0f} MiB", f"resident, own process; {on}")
+            what = f"{count:,} cases at {spacing:g} mm"
+            cases = f"of four sequences and labels, links to {min(count, MADE)} phantoms, {_processes(processes)}"
+            row(f"import of {what}", f"{done['seconds'] / count:.3f} s", f"a case; {cases}")
+            if processes == 1:
+                row("finding cases and codes", f"{done['finding']:.2f} s", f"in all; {what}")
+            row("peak memory of import", f"{done['peak_mib']:.0f} MiB", f"resident, own process; {what}; {cases}")
 
 
 def multiply(made: Path, source: Path, count: int) -> None:
@@ -98,7 +103,7 @@ def main() -> None:
     print(f"{platform.machine()}, {time.strftime('%Y-%m-%d')}\n\n| what | value | how |\n|---|--:|---|")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         counts = [int(count) for count in arguments.cases.split(",")]
-        measure(Path(folder), counts, arguments.spacing, arguments.workers)
+        measure(_row, Path(folder), counts, arguments.spacing, arguments.workers)
 
 
 if __name__ == "__main__":

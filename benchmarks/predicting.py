@@ -16,7 +16,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -34,6 +34,9 @@ from limbeck.phantom.cohort import write as write_phantoms
 from limbeck.target import Target
 
 METHOD = "dropout"
+PLAIN = Options()
+
+Row = Callable[[str, str, str], None]
 
 
 def main() -> None:
@@ -47,28 +50,39 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--probabilities", action="store_true", help="write them too")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        write_phantoms(root / "phantoms", arguments.cases, spacing_mm=arguments.spacing)
-        spacing_mm = arguments.model_spacing or arguments.spacing
-        model = _model(root / "model", arguments.width, arguments.patch, spacing_mm)
-        options = Options(probabilities=arguments.probabilities)
-        seconds = _by_turns(model, root, options, arguments.rounds)
     threads = torch.get_num_threads()
     print(f"{platform.machine()}, {threads} threads, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")
     print("| what | value | how |")
     print("|---|--:|---|")
-    how = f"{arguments.cases} phantoms of {arguments.spacing:g} mm, four sequences, network at {spacing_mm:g} mm, "
-    how += f"width {arguments.width}, {arguments.patch}^3 windows, median of {arguments.rounds}"
+    spacing_mm = arguments.model_spacing or arguments.spacing
+    with tempfile.TemporaryDirectory() as folder:
+        model = untrained(Path(folder) / "model", arguments.width, arguments.patch, spacing_mm)
+        options = Options(probabilities=arguments.probabilities)
+        measure(_row, Path(folder), model, arguments.cases, arguments.spacing, arguments.rounds, options)
+    _row("peak memory", f"{peak_mib():.0f} MiB", "resident, the whole process")
+
+
+def measure(
+    row: Row, root: Path, model: Model, cases: int, spacing: float, rounds: int, options: Options = PLAIN
+) -> None:
+    """All rows about a folder of patients."""
+    write_phantoms(root / "phantoms", cases, spacing_mm=spacing)
+    seconds = _by_turns(model, root, options, rounds)
+    card = model.members[0].card
+    how = f"{cases} phantoms of {spacing:g} mm, four sequences, network at {card.spacing_mm:g} mm, "
+    how += f"width {card.settings['width']}, {card.patch[0]}^3 windows, median of {rounds}"
     for name, values in seconds.items():
-        print(f"| {name} | {statistics.median(values) / arguments.cases:.2f} s a patient | {how} |")
+        row(f"predict a folder, {name}", f"{statistics.median(values) / cases:.2f} s a patient", how)
     ratios = [apart / together for together, apart in zip(*seconds.values(), strict=True)]
     spread = f"paired, {min(ratios):.2f} to {max(ratios):.2f} over the turns; the files are the same"
-    print(f"| ratio | {statistics.median(ratios):.2f} | {spread} |")
-    print(f"| peak memory | {peak_mib():.0f} MiB | resident, the whole process |")
+    row("ratio one after the other / overlapped", f"{statistics.median(ratios):.2f}", spread)
 
 
-def _model(folder: Path, width: int, side: int, spacing_mm: float) -> Model:
+def _row(what: str, value: str, how: str) -> None:
+    print(f"| {what} | {value} | {how} |", flush=True)
+
+
+def untrained(folder: Path, width: int, side: int, spacing_mm: float) -> Model:
     """An untrained generalist, which costs what a trained one costs."""
     torch.manual_seed(0)
     kind = find(METHOD)

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 
 import evaluation
+import importing
+import predicting
 import steps
 import torch
 
@@ -54,6 +56,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--patch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=9, help="steps of each method that are counted")
+    parser.add_argument("--imported", default="100,1000", help="numbers of cases in the rows of import, at 2 mm")
+    parser.add_argument("--folder-cases", type=int, default=6, help="patients in the rows of a folder's prediction")
     arguments = parser.parse_args()
     threads = torch.get_num_threads()
     print(f"{platform.machine()}, {threads} threads, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")
@@ -65,6 +69,7 @@ def main() -> None:
         scan = _import_seconds(Path(folder))
         for spacing, side in ((2.0, 64), (1.0, 96)):
             _prediction(Path(folder), arguments.width, spacing, side, scan)
+        _many(Path(folder), arguments)
 
 
 def _row(what: str, value: str, how: str) -> None:
@@ -96,6 +101,16 @@ def _import_seconds(folder: Path) -> Path:
             "a 240x240x155 case with four sequences and labels, one core",
         )
     return next((folder / "phantoms").glob("*/*_flair.nii.gz"))
+
+
+def _many(folder: Path, arguments: argparse.Namespace) -> None:
+    """Rows about many patients: full cases and small ones imported, a folder segmented."""
+    counts = [int(count) for count in arguments.imported.split(",")]
+    importing.measure(_row, folder / "importing full", [12], 1.0, 2)
+    importing.measure(_row, folder / "importing", counts, 2.0, 2)
+    place = folder / "predicting"
+    model = predicting.untrained(place / "model", arguments.width, 64, 2.0)
+    predicting.measure(_row, place, model, arguments.folder_cases, 1.0, min(arguments.rounds, 3))
 
 
 def _prediction(folder: Path, width: int, spacing: float, side: int, scan: Path) -> None:

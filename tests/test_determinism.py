@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy
 from isolation.backwards import turned
 from isolation.commands import ending
 
@@ -211,6 +212,26 @@ def test_a_run_records_how_many_threads_computed_it(worlds) -> None:
     for run in (worlds.one / "runs").iterdir():
         session = json.loads((run / "environment.json").read_text())["sessions"][-1]
         assert session["threads"] == torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_with_several_threads_training_is_repeatable_too(precision) -> None:
+    def trained() -> list[torch.Tensor]:
+        method = toy.make("supervised")
+        optimiser = torch.optim.AdamW(method.parameters())
+        for seed in range(2):
+            with torch.autocast("cpu", precision, enabled=precision is torch.bfloat16):
+                terms = next(iter(method.training_step(toy.batch(method.context.subsets, seed), toy.PROGRESS)))["main"]
+            sum(terms.values()).backward()
+            optimiser.step()
+        return [parameter.detach() for parameter in method.parameters()]
+
+    torch.set_num_threads(2)
+    try:
+        pairs = list(zip(trained(), trained(), strict=True))
+    finally:
+        torch.set_num_threads(1)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_batches_are_the_same_whatever_the_number_of_processes_that_read_them(worlds) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 from typing import Any
 
 from limbeck.benchmark.work import Outcome, Task, work
@@ -22,6 +23,9 @@ class Ray:
     def __init__(self, workers: int, threads: int, address: str | None = None) -> None:
         # No telemetry; read when Ray is imported and by every process that it starts.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        if not address:
+            # The word by which the processes of a cluster know one another. Ray would write one to the user's home.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         try:
             # Not typed here, so that the types of this package are the same with Ray and without it.
             self._ray: Any = importlib.import_module("ray")

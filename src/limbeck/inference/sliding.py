@@ -40,7 +40,8 @@ def sliding_window(
         available: `[4]` bool.
         patch: the window's size in voxels.
         overlap: the part of a window that its neighbour covers too, from 0 to below 1.
-        batch: windows for each call of `predict`; a matter of speed and memory, not of the result.
+        batch: windows for each call of `predict`; beside others, a window's float32 scores may be rounded otherwise, so
+            one at a time is what gives the same bits whatever the volume around it.
         background: `[C]` scores for a window whose available channels are all zero: such a window is not predicted.
             None predicts every window.
 

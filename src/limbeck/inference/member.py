@@ -8,8 +8,8 @@ from pathlib import Path
 from limbeck.errors import ModelError
 from limbeck.inference.choice import Service
 from limbeck.inference.predictor import checkpoint_folder
-from limbeck.methods import METHODS, find
-from limbeck.methods.saved import Card, load_card
+from limbeck.methods import find
+from limbeck.methods.saved import Card, checked_settings, load_card
 
 WEIGHTS = "weights-"
 
@@ -35,10 +35,12 @@ class Member:
         """A member of a verified checkpoint.
 
         Raises:
-            ModelError: this version does not have its method.
+            ModelError: this version does not have its method, or not as the card says.
         """
-        if card.method not in METHODS:
-            raise ModelError(f"{folder}: method {card.method!r}, which this version of limbeck does not have")
+        try:
+            checked_settings(card)
+        except ModelError as error:
+            raise ModelError(f"{folder}: {error}") from error
         return cls(name, folder, card, find(card.method).generalist)
 
     @property

@@ -12,6 +12,7 @@ from limbeck.batch import LONGEST_SIDE, MOST_VOXELS
 from limbeck.errors import nearest
 from limbeck.normalisation import Normalisation
 from limbeck.received import shortened
+from limbeck.target import Target
 
 # How cards said z-score when there was nothing else.
 _FORMER_Z_SCORE = "z-score over the sequence's own non-zero voxels"
@@ -23,6 +24,7 @@ _SPACINGS_MM = (0.1, 100.0)
 _ORIGIN_TEXTS = ("experiment", "data", "split", "split_file", "augmentation")
 _ORIGIN_NUMBERS = ("fold", "folds", "seed")
 _MOST_WHOLE = 2**63 - 1
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def check_names(content: Mapping[str, Any], needed: Collection[str], others: Collection[str]) -> None:
@@ -85,12 +87,23 @@ def mapping(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(value)
 
 
-def of_kind(value: Any, hint: Any) -> bool:
-    """Whether a setting is of the kind that its dataclass says: one of some words, a truth, a number, a text."""
+def check_kind(value: Any, name: str, hint: Any) -> None:
+    """Refuse a setting that is not of the kind that its dataclass says: one of some words, a truth, a number.
+
+    Raises:
+        ValueError: it is not.
+    """
     if typing.get_origin(hint) is typing.Literal:
-        return isinstance(value, str) and value in typing.get_args(hint)
+        _one_of(value, name, typing.get_args(hint))
     # A card may have dropped the decimal point.
-    return type(value) is hint or (hint is float and type(value) is int)
+    elif type(value) is not hint and not (hint is float and type(value) is int):
+        raise ValueError(f"{name} is {shortened(value)}: expected {_KINDS.get(hint, 'another kind of value')}")
+
+
+def _one_of(value: Any, name: str, known: Collection[str]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} is {shortened(value)}: expected one of {', '.join(known)}")
+    return value
 
 
 def spacing_mm(said: Any) -> float:
@@ -108,19 +121,30 @@ def normalisation(said: str) -> Normalisation:
     Raises:
         ValueError: it is not known.
     """
-    return Normalisation.Z_SCORE if said == _FORMER_Z_SCORE else Normalisation(said)
+    if said == _FORMER_Z_SCORE:
+        return Normalisation.Z_SCORE
+    return Normalisation(_one_of(said, "normalisation", [one.value for one in Normalisation]))
+
+
+def target(said: str) -> Target:
+    """What the output channels mean.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    return Target(_one_of(said, "target", [one.value for one in Target]))
 
 
 def subsets(said: Any) -> tuple[Subset, ...]:
     """The subsets that a method was trained for.
 
     Raises:
-        ValueError: they are no names, or one stands twice.
-        UsageError: a name is unknown.
+        ValueError: they are no names, or one is unknown or stands twice.
     """
     if not isinstance(said, list) or not said or not all(isinstance(name, str) for name in said):
         raise ValueError(f"subsets is {shortened(said)}: expected a list of names, with at least one")
-    found = tuple(Subset.parse(name) for name in said)
+    known = {str(subset): subset for subset in Subset.every()}
+    found = tuple(known[_one_of(name, "a subset", known)] for name in said)
     if len(set(found)) < len(found):
         raise ValueError(f"subsets is {shortened(said)}: expected each once")
     return found

@@ -128,7 +128,7 @@ class Card:
                 method=fields.text(content, "method"),
                 settings=fields.mapping(content, "settings"),
                 subsets=fields.subsets(content["subsets"]),
-                target=Target(fields.text(content, "target")),
+                target=fields.target(fields.text(content, "target")),
                 spacing_mm=fields.spacing_mm(content["spacing_mm"]),
                 patch=fields.patch(content["patch"]),
                 step=fields.whole(content["step"], "step"),
@@ -139,7 +139,7 @@ class Card:
                 label_scheme=fields.text(content, "label_scheme", default=""),
                 progress=fields.mapping(content, "progress"),
             )
-        except (ValueError, LimbeckError) as error:
+        except ValueError as error:
             raise ModelError(f"checkpoint card is damaged: {error}") from error
 
 
@@ -215,16 +215,39 @@ def load_method(folder: Path, card: Card, teachers: dict[str, Method[Any]] | Non
     Raises:
         ModelError: the method or its settings are unknown here, or the weights do not fit them or are not finite.
     """
-    settings = _settings(card)
-    _check_use(card, settings)
-    context = Context(card.subsets, teachers or {})
+    settings = checked_settings(card)
     _check_fit(folder, card, settings)
-    method = build(card.method, settings, context)
+    method = build(card.method, settings, Context(card.subsets, teachers or {}))
     tensors = load_part(folder, card, "weights")
     method.load_state_dict(tensors)
     if strange := [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
         raise ModelError(f"weights in {folder} are not finite (first: {strange[0]}): expected those of limbeck train")
     return method
+
+
+def checked_settings(card: Card) -> NetworkSettings:
+    """The settings of a card's method, if the method can be what the card says; no network is made.
+
+    Raises:
+        ModelError: this version does not have the method, its settings, or outputs, sequences and a window like these.
+    """
+    if card.method not in METHODS:
+        raise ModelError(f"checkpoint is of method {shortened(card.method)}, which this version does not have")
+    kind = find(card.method).Settings
+    hints = typing.get_type_hints(kind)
+    known = [item.name for item in dataclasses.fields(kind)]
+    if unknown := sorted(card.settings.keys() - set(known)):
+        near = nearest(unknown[0], known)
+        raise ModelError(f"checkpoint has settings that {card.method} does not know: {shortened(unknown)[1:-1]}{near}")
+    try:
+        for name, value in card.settings.items():
+            fields.check_kind(value, name, hints[name])
+        # What a card of an earlier version does not name was as it is by default.
+        settings = kind(**card.settings)
+    except (ValueError, LimbeckError) as error:
+        raise ModelError(f"checkpoint has settings that {card.method} cannot have: {error}") from error
+    _check_use(card, settings)
+    return settings
 
 
 def load_part(folder: Path, card: Card, part: str) -> dict[str, torch.Tensor]:
@@ -308,25 +331,6 @@ def _write_part(folder: Path, stem: str, tensors: dict[str, torch.Tensor]) -> tu
     with replacing(folder / name) as temporary:
         temporary.write_bytes(content)
     return name, digest
-
-
-def _settings(card: Card) -> NetworkSettings:
-    if card.method not in METHODS:
-        raise ModelError(f"checkpoint is of method {shortened(card.method)}, which this version does not have")
-    kind = find(card.method).Settings
-    hints = typing.get_type_hints(kind)
-    known = [item.name for item in dataclasses.fields(kind)]
-    if unknown := sorted(card.settings.keys() - set(known)):
-        near = nearest(unknown[0], known)
-        raise ModelError(f"checkpoint has settings that {card.method} does not know: {shortened(unknown)[1:-1]}{near}")
-    for name, value in card.settings.items():
-        if not fields.of_kind(value, hints[name]):
-            raise ModelError(f"checkpoint has setting {name} of {card.method} as {shortened(value)}: expected its kind")
-    try:
-        # What a card of an earlier version does not name was as it is by default.
-        return kind(**card.settings)
-    except LimbeckError as error:
-        raise ModelError(f"checkpoint has settings that {card.method} cannot have: {error}") from error
 
 
 def _verify(path: Path, digest: str) -> None:

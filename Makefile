@@ -15,7 +15,7 @@ ifneq ($(wildcard ../shared/data/real),)
 export LIMBECK_REAL_DATA ?= $(CURDIR)/../shared/data/real
 endif
 
-.PHONY: demo test test-browser fuzz lint bench methods docs real clean
+.PHONY: demo test test-browser fuzz wheel lint bench methods docs real clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime
@@ -37,6 +37,10 @@ test-browser: $(VENV)/.dev
 # make fuzz ARGS="--first 4711 --files 1". ARGS="--out FILE" writes the figures as JSON.
 fuzz: $(VENV)/.dev
 	$(BIN)/python tests/fuzz/long_run.py --workers $(WORKERS) $(ARGS)
+
+# The built wheel in clean environments. Others: make wheel ARGS="--python python3.12 python3.13 --resolution newest lowest".
+wheel: $(VENV)/.dev
+	$(BIN)/python tests/torture/installed_wheel.py $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

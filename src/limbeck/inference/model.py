@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,16 +197,21 @@ def _scores(predictor: Predictor, images: torch.Tensor, subset: Subset, flips: b
     return predictor.scores(images, subset)
 
 
-def _scan(modality: Modality, image: Image) -> Scan:
+def _scan(modality: Modality, image: object) -> Scan:
     """A file as a source, an array with a grid.
 
     Raises:
-        UsageError: the array has not three axes, or the affine is not an invertible `[4,4]`.
+        UsageError: it is neither, the array has not three axes, or the affine is not an invertible `[4,4]`.
     """
     if isinstance(image, Source):
         return image
-    if not isinstance(image, tuple):
+    if isinstance(image, str | os.PathLike):
         return Source(Path(image))
+    if not isinstance(image, tuple) or len(image) != 2:
+        kind = type(image).__name__
+        raise UsageError(
+            f"{modality.role}: a {kind}: expected a path, or an array [X,Y,Z] and its affine: (array, affine)"
+        )
     array, affine = np.asarray(image[0]), np.asarray(image[1], np.float64)
     if array.ndim != 3 or array.dtype.kind not in "uif":
         raise UsageError(f"{modality.role}: an array of {array.dtype} {list(array.shape)}: expected numbers [X,Y,Z]")

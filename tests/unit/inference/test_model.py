@@ -212,6 +212,12 @@ def test_an_affine_that_is_none_is_refused(wrong, runs) -> None:
         Model.load(runs["flair"]).read({"flair": (head()["flair"], wrong)})
 
 
+@pytest.mark.parametrize("given", [np.zeros(SHAPE), None, (np.zeros(SHAPE),), 3])
+def test_what_is_neither_a_path_nor_an_array_with_its_affine_is_refused(given, runs) -> None:
+    with pytest.raises(UsageError, match=r"flair: a \w+: expected a path, or an array"):
+        Model.load(runs["flair"]).read({"flair": given})
+
+
 def test_a_sequence_under_two_names_is_refused(runs) -> None:
     with pytest.raises(UsageError, match="flair is given twice"):
         Model.load(runs["flair"]).read({**images("flair"), "t2f": images("flair")["flair"]})

@@ -8,7 +8,6 @@ no JSON ever lies beside a mask of another making.
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from limbeck.anatomy import Modality, Region
 from limbeck.data.grid import Grid, nifti_header
 from limbeck.data.source import Source, shown, stem
-from limbeck.data.volume import label_scheme, read_grid, write_labels
+from limbeck.data.volume import label_scheme, parts, read_grid, write_labels
 from limbeck.durable import replacing, sha256
 from limbeck.errors import DataError, ResourceError, UsageError
 from limbeck.version import __version__
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from limbeck.inference.segmentation import Segmentation
 
 DICOM_SEG = ".dcm"
-# Formats whose header lies in one file and whose voxels in another of the same name.
-_DETACHED = (".mhd", ".nhdr")
 
 
 @dataclass(frozen=True)
@@ -287,13 +284,10 @@ def _stale_probabilities(files: Files, options: Options) -> tuple[Path, ...]:
 def _digest(path: Path) -> str:
     """The SHA-256 of a scan: of its file, of its header and voxels, or of all files of a DICOM series."""
     try:
-        if path.is_dir():
-            parts = sorted(entry for entry in path.iterdir() if entry.is_file())
-        elif path.name.lower().endswith(_DETACHED):
-            parts = sorted(path.parent.glob(f"{glob.escape(stem(path))}.*"))
-        else:
+        files = parts(path)
+        if files == [path]:
             return sha256(path)
-        listed = "".join(f"{part.name} {sha256(part)}\n" for part in parts)
+        listed = "".join(f"{file.name} {sha256(file)}\n" for file in files)
         return hashlib.sha256(listed.encode()).hexdigest()
     except FileNotFoundError as error:
         raise DataError(f"{shown(path)}: no such file: expected a scan") from error

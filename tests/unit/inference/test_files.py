@@ -160,19 +160,34 @@ def test_another_channel_of_the_same_file_is_another_scan(scans) -> None:
     assert made_from(first, Options()) != made_from(second, Options())
 
 
-def test_every_file_of_a_series_or_of_a_detached_header_counts(tmp_path) -> None:
-    series = tmp_path / "series"
-    series.mkdir()
-    for name in ("1", "2"):
-        (series / name).write_text(name)
-    (tmp_path / "scan.mhd").write_text("header")
-    (tmp_path / "scan.raw").write_text("voxels")
-    for source, part in ((series, series / "2"), (tmp_path / "scan.mhd", tmp_path / "scan.raw")):
-        scans = {Modality.FLAIR: Source(source)}
-        before = made_from(scans, Options())
-        assert made_from(scans, Options()) == before
-        part.write_text("other")
-        assert made_from(scans, Options()) != before
+META = (
+    "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
+    "Offset = 0 0 0\nElementDataFile = voxels.bin\n"
+)
+NRRD = (
+    "NRRD0004\ntype: uint8\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 4 4\n"
+    "space directions: (1,0,0) (0,1,0) (0,0,1)\nencoding: raw\nspace origin: (0,0,0)\ndata file: voxels.bin\n"
+)
+
+
+@pytest.mark.parametrize(("name", "header"), [("scan.mhd", META), ("scan.nhdr", NRRD), ("series", "")])
+def test_every_file_of_a_series_or_of_a_detached_header_counts(name, header, tmp_path) -> None:
+    """By what the header says: its voxels may be called anything."""
+    place = tmp_path / name
+    folder = tmp_path if header else place
+    folder.mkdir(exist_ok=True)
+    first = place if header else folder / "1"
+    first.write_text(header or "one")
+    (folder / "voxels.bin").write_bytes(bytes(64))
+    scans = {Modality.FLAIR: Source(place)}
+    before = made_from(scans, Options())
+    (tmp_path / "scan.txt").write_text("notes that are no part of it")
+    assert made_from(scans, Options()) == before
+    (folder / "voxels.bin").write_bytes(bytes(63) + b"1")
+    changed = made_from(scans, Options())
+    assert changed != before
+    first.write_text(first.read_text() + "\n")
+    assert made_from(scans, Options()) not in (before, changed)
 
 
 def stopped_after(renames: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:

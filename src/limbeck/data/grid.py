@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nibabel as nib
@@ -27,18 +27,20 @@ class Grid:
         affine: `[4,4]` float64, voxel indices to millimetres in RAS+ scanner space.
         header: the NIfTI fields that place the grid (forms, codes, voxel sizes, units), as they stood in the file, so
             that a result can be written on exactly this grid.
+        lacks: what a file of another format lacks to say where the volume lies, in words; empty if nothing.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     header: Mapping[str, tuple[float, ...]]
+    lacks: str = ""
 
     @classmethod
-    def of(cls, shape: tuple[int, int, int], affine: NDArray[Any]) -> Grid:
-        """A grid that comes from no file: the affine goes out as sform, in millimetres."""
+    def of(cls, shape: tuple[int, int, int], affine: NDArray[Any], lacks: str = "") -> Grid:
+        """A grid that comes from no NIfTI file: the affine goes out as sform, in millimetres."""
         header = nib.Nifti1Image(np.zeros((1, 1, 1), np.uint8), np.asarray(affine, np.float64)).header
         header.set_xyzt_units("mm")
-        return cls.from_header(shape, header)
+        return replace(cls.from_header(shape, header), lacks=lacks)
 
     @classmethod
     def from_header(cls, shape: tuple[int, int, int], header: Any) -> Grid:
@@ -65,8 +67,8 @@ class Grid:
 
     @property
     def unplaced(self) -> bool:
-        """True if the file carries neither qform nor sform, so that left and right are a guess."""
-        return self.header["qform_code"] == (0.0,) and self.header["sform_code"] == (0.0,)
+        """True if the file does not say where the volume lies, so that left and right are a guess."""
+        return bool(self.lacks) or self.header["qform_code"] == self.header["sform_code"] == (0.0,)
 
     def difference(self, other: Grid, tolerance: float = 1e-3) -> str | None:
         """How `other` differs from this grid, in words; None if shape and affine agree."""
@@ -83,8 +85,13 @@ class Grid:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The grid as plain numbers."""
-        return {"shape": list(self.shape), "header": {name: list(value) for name, value in self.header.items()}}
+        """The grid as plain numbers, and what it lacks, if anything: cohorts keep their hash."""
+        lacks = {"lacks": self.lacks} if self.lacks else {}
+        return {
+            "shape": list(self.shape),
+            "header": {name: list(value) for name, value in self.header.items()},
+            **lacks,
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Grid:
@@ -93,7 +100,7 @@ class Grid:
         header = nifti_header({name: tuple(value) for name, value in content["header"].items()})
         # The affine of a grid without a form rests on its middle.
         header["dim"][:4] = (3, x, y, z)
-        return cls.from_header((x, y, z), header)
+        return replace(cls.from_header((x, y, z), header), lacks=str(content.get("lacks", "")))
 
 
 def nifti_header(fields: Mapping[str, tuple[float, ...]]) -> Any:

@@ -183,7 +183,7 @@ def _positions(case: Case, volumes: Volumes) -> list[Finding]:
     """What headers leave open, and slices that are thick."""
     named = {modality: (modality.role, str(case.images[modality])) for modality in volumes}
     unplaced = [
-        (*named[modality], f"neither qform nor sform, so {grid.orientation} is a guess")
+        (*named[modality], f"{grid.lacks or 'neither qform nor sform'}, so {grid.orientation} is a guess")
         for modality, (_, grid) in volumes.items()
         if grid.unplaced
     ]

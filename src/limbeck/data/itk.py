@@ -114,13 +114,13 @@ def _open(source: Source) -> _Opened:
     voxels = check_voxels(source, shape)
     header.check_length(voxels * int(match[1]) // 8)
     check_dimensions(source, shape)
-    grid = _grid(source, shape, reader)
+    grid = _grid(source, shape, reader, header.lacks)
     if header.lacks:
         warn_unplaced(source, header.lacks, grid.orientation)
     return _Opened(reader, header, shape, voxels * int(match[1]) // 8, grid)
 
 
-def _grid(source: Source, shape: tuple[int, ...], reader: Any) -> Grid:
+def _grid(source: Source, shape: tuple[int, ...], reader: Any, lacks: str) -> Grid:
     dimensions = reader.GetDimension()
     directions = np.array(reader.GetDirection(), np.float64).reshape(dimensions, dimensions)[:3, :3]
     spacing = np.array(reader.GetSpacing()[:3], np.float64)
@@ -133,7 +133,7 @@ def _grid(source: Source, shape: tuple[int, ...], reader: Any) -> Grid:
     affine[:2] *= -1
     check_affine(source, affine)
     check_extent(source, shape, affine)
-    return Grid.of((shape[0], shape[1], shape[2]), affine)
+    return Grid.of((shape[0], shape[1], shape[2]), affine, lacks)
 
 
 @contextmanager

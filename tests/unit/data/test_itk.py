@@ -1,5 +1,6 @@
 """MetaImage and NRRD files give what the same volume gives as NIfTI, or one line that says what is wrong with them."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from limbeck.anatomy import Modality
+from limbeck.data.case import Case
 from limbeck.data.grid import Grid
+from limbeck.data.inspection_case import examine
+from limbeck.data.preprocess import read_scans
 from limbeck.data.source import Source
 from limbeck.data.volume import read_grid, read_labels, read_volume, read_volumes, write_labels
 from limbeck.errors import DataError, ResourceError, UsageError
@@ -236,6 +241,29 @@ def test_a_file_without_a_position_is_read_with_a_warning(tmp_path, head, caplog
     (tmp_path / "bare.nrrd").write_bytes(text.encode() + head.tobytes(order="F"))
     assert np.array_equal(read_volume(Source(tmp_path / "bare.nrrd"))[0], head)
     assert "guess" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_a_file_without_a_position_is_placed_nowhere(tmp_path, head, suffix):
+    """Nothing is resampled by a guess, and `inspect` tells of it; a cohort remembers."""
+    placed = save(tmp_path / f"placed{suffix}", head[:, ::-1])
+    bare = edited(save(tmp_path / f"bare{suffix}", head), *_PLACES[suffix])
+    if suffix == ".mha":
+        edited(bare, b"TransformMatrix = 1 0 0 0 1 0 0 0 1\n", b"")
+    grid = read_grid(Source(bare))
+    assert grid.unplaced and not read_grid(Source(placed)).unplaced
+    again = Grid.from_json(json.loads(json.dumps(grid.to_json())))
+    assert again.unplaced and np.array_equal(again.affine, grid.affine)
+    assert list(read_grid(Source(placed)).to_json()) == ["shape", "header"]
+    images = {Modality.T1: Source(bare), Modality.T2: Source(save(tmp_path / "t2.mha", head, AFFINES["oblique"]))}
+    with pytest.raises(DataError, match="cannot be resampled"):
+        read_scans(images, align=True)
+    examination = examine(Case("a", "a", images), "", expect_labels=False)
+    assert not examination.placed
+    assert [finding.what for finding in examination.findings if "so LPS is a guess" in finding.what]
+
+
+_PLACES = {".mha": (b"Offset = 0 0 0\n", b""), ".nrrd": (b"space origin: (0,0,0)\n", b"")}
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])

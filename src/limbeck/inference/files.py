@@ -26,6 +26,7 @@ from limbeck.data.source import Source, shown, stem
 from limbeck.data.volume import label_scheme, parts, read_grid, write_labels
 from limbeck.durable import replacing, sha256
 from limbeck.errors import DataError, ResourceError, UsageError
+from limbeck.received import read_json
 from limbeck.version import __version__
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Files:
     def written(self) -> dict[str, Any]:
         """The JSON, if it is one of ours; else nothing."""
         try:
-            facts = json.loads(self.facts.read_text(encoding="utf-8"))
+            facts = read_json(self.facts, links=True)
         except (OSError, ValueError):
             return {}
         return facts if isinstance(facts, dict) and {"limbeck", "model", "mask_sha256"} <= facts.keys() else {}

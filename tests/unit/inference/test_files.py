@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import nibabel as nib
@@ -250,7 +252,7 @@ def test_a_new_mask_never_stands_without_its_json_and_a_killed_one_is_made_again
         files.mask.unlink()
 
 
-@pytest.mark.parametrize("text", ["mine", "{}", "[]", '{"limbeck": "1", "model": "mine"}'])
+@pytest.mark.parametrize("text", ["mine", "{}", "[" * 100_000, '{"limbeck": "1", "model": "mine"}'])
 def test_a_json_or_probabilities_of_somebody_elses_stay(text, tmp_path) -> None:
     files = Files(tmp_path / "mask.nii.gz")
     files.facts.write_text(text)
@@ -260,6 +262,16 @@ def test_a_json_or_probabilities_of_somebody_elses_stay(text, tmp_path) -> None:
     files.probabilities.write_text("mine")
     with pytest.raises(UsageError, match=r"probabilities\S* exists"):
         files.refuse_existing(Options(probabilities=True))
+
+
+def test_a_pipe_in_the_place_of_the_json_is_not_waited_for(tmp_path) -> None:
+    files, read = Files(tmp_path / "mask.nii.gz"), []
+    os.mkfifo(files.facts)
+    # In a thread that ends with the process, should it wait after all.
+    reader = threading.Thread(target=lambda: read.append(files.written()), daemon=True)
+    reader.start()
+    reader.join(5)
+    assert read == [{}]
 
 
 def test_probabilities_that_a_leftover_json_does_not_name_stay(scans, tmp_path) -> None:

@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from limbeck import experiment
 from limbeck.cli import main
 from limbeck.durable import sha256
+from limbeck.lock import held
 from limbeck.training import trainer
-from limbeck.training.lock import held
 
 FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--precision", "float32", "--device", "cpu"]
 LENGTH = ["--steps", "7", "--epoch-steps", "2", "--validate-every", "3", "--save-every", "4", "--log-every", "3"]

@@ -26,13 +26,13 @@ from limbeck.durable import write_json, write_text
 from limbeck.errors import ModelError, UsageError, require
 from limbeck.evaluation.eligible import FOLD, learnt_from, use_in_words
 from limbeck.inference.predictor import DONE, Predictor, load
+from limbeck.lock import held, holder
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, NetworkSettings
 from limbeck.methods.precision import uses_bf16
 from limbeck.methods.saved import Card
 from limbeck.scoring import held_out, validation
 from limbeck.training import randomness
-from limbeck.training.lock import held, holder
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.record import (
     EXPERIMENT,

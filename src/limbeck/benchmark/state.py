@@ -21,9 +21,9 @@ from limbeck.evaluation import table
 from limbeck.evaluation.table import RAW, Row
 from limbeck.experiment import digest_of
 from limbeck.inference.predictor import DONE
+from limbeck.lock import held
 from limbeck.methods.saved import load_card
 from limbeck.received import read_json, read_yaml
-from limbeck.training.lock import held
 
 RUNS, RESULTS, LOCKS = "runs", "results", "locks"
 

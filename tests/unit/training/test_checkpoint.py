@@ -6,10 +6,6 @@ import json
 import logging
 import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,24 +17,8 @@ from limbeck.errors import ModelError
 from limbeck.methods.saved import Card, load_card, load_part
 from limbeck.training import randomness
 from limbeck.training.checkpoint import LAST, Best, Position, restore, save_last, saved_card
-from limbeck.training.lock import held, holder
 from limbeck.training.log import Log, LogState
 from limbeck.training.optimise import Optimisers, OptimiserSettings
-
-HELD = """
-import os, sys, time
-from pathlib import Path
-from limbeck.training.lock import held
-with held(Path(sys.argv[1])) as alone:
-    assert alone
-    # As a process that reads crops does: it lives on when the one that it works for is killed.
-    child = os.fork()
-    if child == 0:
-        time.sleep(30)
-        os._exit(0)
-    print(child, flush=True)
-    time.sleep(60)
-"""
 
 
 def saved(folder: Path, *steps: int, origin: dict[str, object] | None = None) -> Card:
@@ -183,37 +163,3 @@ def test_a_line_is_on_the_disk_before_a_checkpoint_counts_it(tmp_path, monkeypat
     log.write(1, 0)
     assert synced[-1] == (tmp_path / "log.csv").stat().st_size
     assert log.state == LogState(1, {})
-
-
-# --- one process a folder ---------------------------------------------------------------------------------------------
-
-
-def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path) -> None:
-    path = tmp_path / "run" / "train.lock"
-    with held(path) as first, held(path) as second:
-        assert first and not second
-        assert holder(path) == str(os.getpid())
-    with held(path) as again:
-        assert again
-
-
-def test_a_lock_ends_with_its_holder_even_if_children_live_on(tmp_path) -> None:
-    path = tmp_path / "train.lock"
-    process = subprocess.Popen([sys.executable, "-c", HELD, str(path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    child = int(process.stdout.readline())
-    with held(path) as alone:
-        assert not alone
-        assert holder(path) == str(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    try:
-        end = time.monotonic() + 5
-        while True:
-            with held(path) as alone:
-                if alone:
-                    break
-            assert time.monotonic() < end, "a dead process holds the lock"
-            time.sleep(0.02)
-    finally:
-        os.kill(child, signal.SIGKILL)

@@ -1,0 +1,58 @@
+"""One process holds a file, and lets go of it when it ends, however that comes about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from limbeck.lock import held, holder
+
+HELD = """
+import os, sys, time
+from pathlib import Path
+from limbeck.lock import held
+with held(Path(sys.argv[1])) as alone:
+    assert alone
+    # As a process that reads crops does: it lives on when the one that it works for is killed.
+    child = os.fork()
+    if child == 0:
+        time.sleep(30)
+        os._exit(0)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "train.lock"
+    with held(path) as first, held(path) as second:
+        assert first and not second
+        assert holder(path) == str(os.getpid())
+    with held(path) as again:
+        assert again
+
+
+def test_a_lock_ends_with_its_holder_even_if_children_live_on(tmp_path: Path) -> None:
+    path = tmp_path / "train.lock"
+    process = subprocess.Popen([sys.executable, "-c", HELD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    with held(path) as alone:
+        assert not alone
+        assert holder(path) == str(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    try:
+        end = time.monotonic() + 5
+        while True:
+            with held(path) as alone:
+                if alone:
+                    break
+            assert time.monotonic() < end, "a dead process holds the lock"
+            time.sleep(0.02)
+    finally:
+        os.kill(child, signal.SIGKILL)

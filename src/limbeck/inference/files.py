@@ -201,22 +201,6 @@ def write(
             grid.
         ResourceError: the disk is full.
     """
-    try:
-        return _write_all(files, content, made_from, options, scans)
-    except ResourceError as error:
-        # The error of the innermost writer names a temporary file.
-        raise ResourceError(
-            f"no space left to write {shown(files.mask)}: free some and run the command again"
-        ) from error
-
-
-def _write_all(
-    files: Files,
-    content: Content,
-    made_from: Mapping[str, Any],
-    options: Options,
-    scans: Mapping[Modality, Source],
-) -> dict[str, Any]:
     stale = _stale_probabilities(files, options)
     replaced = files.mask.exists()
     kept = () if content.regions is None else (files.probabilities,)
@@ -225,7 +209,7 @@ def _write_all(
     with ExitStack() as places:
         # What enters last takes its name first.
         beside = {path: places.enter_context(replacing(path)) for path in reversed(order)}
-        _write_mask(beside[files.mask], content, options.labels, scans)
+        _write_mask(files.mask, beside[files.mask], content, options.labels, scans)
         digests = {"mask_sha256": sha256(beside[files.mask])}
         if content.regions is not None:
             write_probabilities(beside[files.probabilities], content.regions, content.grid)
@@ -256,23 +240,27 @@ def write_probabilities(path: Path, regions: NDArray[np.float32], grid: Grid) ->
     nib.save(image, path)
 
 
-def _write_mask(path: Path, content: Content, scheme: str, scans: Mapping[Modality, Source]) -> None:
-    if path.name.endswith(DICOM_SEG):
-        from limbeck.data import dicom_seg  # noqa: PLC0415 - the extra [dicom]
+def _write_mask(mask: Path, beside: Path, content: Content, scheme: str, scans: Mapping[Modality, Source]) -> None:
+    """Write the mask beside its place; what goes wrong names the place."""
+    try:
+        if mask.name.endswith(DICOM_SEG):
+            from limbeck.data import dicom_seg  # noqa: PLC0415 - the extra [dicom]
 
-        dicom_seg.write(path, content.labels, _series(path, content.grid, scans))
-    else:
-        write_labels(path, content.labels, content.grid, scheme)
+            dicom_seg.write(beside, content.labels, _series(mask, content.grid, scans))
+        else:
+            write_labels(beside, content.labels, content.grid, scheme)
+    except ResourceError as error:
+        raise ResourceError(str(error).replace(str(beside), shown(mask))) from error
 
 
-def _series(path: Path, grid: Grid, scans: Mapping[Modality, Source]) -> Path:
+def _series(mask: Path, grid: Grid, scans: Mapping[Modality, Source]) -> Path:
     """The first of the patient's DICOM series on which the mask lies."""
     folders = [scans[modality] for modality in sorted(scans) if scans[modality].path.is_dir()]
     for source in folders:
         if grid.difference(read_grid(source)) is None:
             return source.path
     raise UsageError(
-        f"{shown(path)}: none of the scans is a DICOM series on the mask's grid: expected a name in .nii.gz"
+        f"{shown(mask)}: none of the scans is a DICOM series on the mask's grid: expected a name in .nii.gz"
     )
 
 

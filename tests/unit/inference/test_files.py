@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from segmenting import GRID, FalseModel, write_patient
+from series import write_series
 
 from limbeck.anatomy import LABEL_SCHEMES, Label, Modality, Subset
 from limbeck.data.source import Source
@@ -316,3 +318,13 @@ def test_a_full_disk_names_the_mask_and_leaves_all_as_it_was(scans, tmp_path, mo
     with pytest.raises(ResourceError, match=r"no space left to write [^.]*/mask\.nii\.gz:"):
         written(files, scans)
     assert {path.name: path.read_bytes() for path in files.mask.parent.iterdir()} == before
+
+
+def test_a_mask_that_fits_no_series_is_refused_under_its_own_name(tmp_path) -> None:
+    series = tmp_path / "series"
+    write_series(series, np.ones((8, 9, 5), np.uint16), np.eye(4))
+    files = Files(tmp_path / "mask.dcm")
+    content = Content(np.zeros(GRID.shape, np.uint8), None, GRID, {}, ())
+    with pytest.raises(UsageError, match=rf"^{re.escape(str(files.mask))}: none of the scans is a DICOM series on"):
+        write(files, content, {}, PLAIN, {Modality.T1: Source(series)})
+    assert list(tmp_path.iterdir()) == [series]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from limbeck.data.source import ITK, shown, suffix
+from limbeck.data.source import shown
 from limbeck.errors import DataError, ResourceError, UsageError
 from limbeck.inference.files import DICOM_SEG, Options
 from limbeck.inference.folder import Job
@@ -89,7 +89,7 @@ def check_format(job: Job) -> None:
     """Refuse a kind of mask that cannot be made here of these scans.
 
     Raises:
-        UsageError: it is to be DICOM and no scan is a DICOM series, or a library is missing.
+        UsageError: it is to be DICOM and no scan is a DICOM series, or highdicom is missing.
     """
     mask = job.files.mask
     if mask.name.endswith(DICOM_SEG):
@@ -97,14 +97,8 @@ def check_format(job: Job) -> None:
             raise UsageError(
                 f"output {shown(mask)}: DICOM is written over a DICOM series alone: expected a name in .nii.gz"
             )
-        _need(mask, "highdicom", "dicom")
-    elif suffix(mask) in ITK:
-        _need(mask, "SimpleITK", "itk")
-
-
-def _need(mask: Path, library: str, extra: str) -> None:
-    if importlib.util.find_spec(library) is None:
-        raise UsageError(f"{shown(mask)}: needs {library}: pip install 'limbeck[{extra}]'")
+        if importlib.util.find_spec("highdicom") is None:
+            raise UsageError(f"{shown(mask)}: needs highdicom: pip install 'limbeck[dicom]'")
 
 
 def _number(path: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from limbeck.data.source import Source
 from limbeck.errors import DataError, ResourceError, UsageError
 from limbeck.inference.files import Files, Options
 from limbeck.inference.folder import Job
-from limbeck.inference.places import check_case_names, check_format, check_places, check_scans
+from limbeck.inference.places import ENDINGS, check_case_names, check_format, check_places, check_scans
 
 PLAIN = Options()
 
@@ -105,13 +105,14 @@ def test_dicom_comes_of_dicom_alone(scans, tmp_path) -> None:
     check_format(job({Modality.T1: Source(tmp_path)}, tmp_path / "mask.dcm"))
 
 
-@pytest.mark.parametrize(("name", "extra"), [("mask.nrrd", "itk"), ("mask.mha", "itk"), ("mask.dcm", "dicom")])
-def test_a_missing_library_is_named_with_its_remedy(name, extra, tmp_path, monkeypatch) -> None:
+def test_only_dicom_needs_an_extra_to_be_written(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     scans = {Modality.T1: Source(tmp_path)}
-    with pytest.raises(UsageError, match=rf"pip install 'limbeck\[{extra}\]'"):
-        check_format(job(scans, tmp_path / name))
-    check_format(job(scans, tmp_path / "mask.nii.gz"))
+    with pytest.raises(UsageError, match=r"mask\.dcm: needs highdicom: pip install 'limbeck\[dicom\]'"):
+        check_format(job(scans, tmp_path / "mask.dcm"))
+    for ending in ENDINGS:
+        if ending != ".dcm":
+            check_format(job(scans, tmp_path / f"mask{ending}"))
 
 
 def test_a_missing_scan_is_data(scans, tmp_path) -> None:

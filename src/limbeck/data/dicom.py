@@ -7,6 +7,7 @@ millimetres grow to the patient's left and back (LPS); a `Grid`'s to the right a
 
 from __future__ import annotations
 
+import stat
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,28 @@ def unpack(sources: Sequence[Source]) -> list[tuple[NDArray[Any], Grid]]:
     return [(volume, grid) for _ in sources]
 
 
+def files(folder: Path) -> list[Path]:
+    """The regular files in a folder, links followed, sorted.
+
+    Raises:
+        DataError: the folder cannot be read, or what an entry is, as of a link that leads nowhere: a slice may be lost.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{shown(folder)}: cannot be read ({error.strerror}): check its permissions") from error
+    return [entry for entry in entries if _is_file(entry)]
+
+
+def _is_file(entry: Path) -> bool:
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError as error:
+        raise DataError(
+            f"{shown(entry)}: cannot be opened ({error.strerror}) and may be a slice: bring it back, or take it away"
+        ) from error
+
+
 def open_series(folder: Path) -> tuple[list[Slice], Grid]:
     """The slices of the one series in a folder, in the order of the grid's third axis, and the grid.
 
@@ -96,14 +119,11 @@ def _open(source: Source) -> tuple[list[Slice], Grid]:
 
 
 def _one_series(folder: Path) -> list[Slice]:
-    try:
-        files = sorted(entry for entry in folder.iterdir() if entry.is_file())
-    except OSError as error:
-        raise DataError(f"{shown(folder)}: cannot be read ({error.strerror}): check its permissions") from error
-    if len(files) > _MAX_FILES:
-        raise DataError(f"{shown(folder)}: holds {len(files)} files: expected one series, of at most {_MAX_FILES}")
+    paths = files(folder)
+    if len(paths) > _MAX_FILES:
+        raise DataError(f"{shown(folder)}: holds {len(paths)} files: expected one series, of at most {_MAX_FILES}")
     series: dict[str, list[Slice]] = defaultdict(list)
-    for path in files:
+    for path in paths:
         for part in slices_of(path):
             series[part.series].append(part)
     if not series:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.data.content import opened
 from limbeck.data.source import shown
 from limbeck.errors import DataError, UsageError
 
@@ -25,6 +26,7 @@ _TAGS = [
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
+_PREAMBLE = 132
 # Drawn upon an image, and kept beside it.
 _DERIVED = ("SEG", "RTDOSE")
 # It unpacks whole, before any limit can be held against it.
@@ -69,11 +71,11 @@ def slices_of(path: Path) -> list[Slice]:
 
     Raises:
         UsageError: pydicom is not installed.
-        DataError: the file is damaged or truncated, holds colours, says not where its slices lie, or is compressed in
-            a way for which no decoder is installed.
+        DataError: the file cannot be opened, is damaged or truncated, holds colours, says not where its slices lie, or
+            is compressed in a way for which no decoder is installed.
     """
-    with path.open("rb") as stream:
-        if stream.read(132)[128:] != b"DICM":
+    with opened(path, packed=False) as content:
+        if content.size < _PREAMBLE or content.read(_PREAMBLE)[128:] != b"DICM":
             return []
     with understanding(path):
         syntax = _syntax(path)

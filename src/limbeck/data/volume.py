@@ -60,11 +60,13 @@ def parts(path: Path) -> list[Path]:
     """The files that a volume lies in: its own, that of its voxels too, or all in the folder of a DICOM series.
 
     Raises:
-        DataError: a detached header is damaged.
+        DataError: a detached header is damaged, a folder or an entry in it cannot be read, or a link there leads
+            nowhere.
     """
-    if path.is_dir():
-        return sorted(entry for entry in path.iterdir() if entry.is_file())
-    if suffix(path) in ITK and path.is_file():
+    folder, there = _looked_up(path)
+    if folder:
+        return dicom.files(path)
+    if suffix(path) in ITK and there:
         return sorted({path, read_header(path).data})
     return [path]
 
@@ -162,13 +164,7 @@ def label_scheme(name: str) -> LabelScheme:
 
 def _format(path: Path) -> _Format:
     """The module that reads what lies there."""
-    try:
-        folder, there = path.is_dir(), path.exists()
-    except OSError as error:
-        # The name is too long, or a folder above may not be entered.
-        raise DataError(
-            f"{shown(path)}: cannot be opened ({error.strerror}): check its name and its permissions"
-        ) from error
+    folder, there = _looked_up(path)
     if folder:
         return dicom
     ending = suffix(path)
@@ -180,6 +176,17 @@ def _format(path: Path) -> _Format:
             f"{shown(path)}: its name ends in no known format: expected {known}, or the folder of a DICOM series"
         )
     return nifti
+
+
+def _looked_up(path: Path) -> tuple[bool, bool]:
+    """Whether a folder lies there, and whether anything does."""
+    try:
+        return path.is_dir(), path.exists()
+    except OSError as error:
+        # The name is too long, or a folder above may not be entered.
+        raise DataError(
+            f"{shown(path)}: cannot be opened ({error.strerror}): check its name and its permissions"
+        ) from error
 
 
 def _to_codes(labels: NDArray[Any], scheme: str) -> NDArray[np.uint8]:

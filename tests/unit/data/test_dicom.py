@@ -1,8 +1,10 @@
 """A DICOM series gives what the same volume gives as NIfTI, or one line that says what is wrong with it."""
 
+import os
 import random
 import shutil
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -12,7 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLosslessSV1, RLELoss
 from series import write_enhanced, write_series
 
 from limbeck.data.source import Source
-from limbeck.data.volume import read_grid, read_volume
+from limbeck.data.volume import parts, read_grid, read_volume
 from limbeck.errors import DataError, UsageError
 
 TURN = np.array([[0.8, -0.6, 0, 0], [0.48, 0.64, -0.6, 0], [0.36, 0.48, 0.8, 0], [0, 0, 0, 1]])
@@ -117,6 +119,51 @@ def test_what_is_no_image_is_passed_over(tmp_path, series, head):
     mask.Modality, mask.SeriesInstanceUID = "SEG", "1.2.4"
     mask.save_as(folder / "mask.dcm")
     assert np.array_equal(read_volume(Source(folder))[0], head)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_link_that_leads_nowhere_is_no_slice_to_pass_over(tmp_path, series, number):
+    """At either end of the series no gap would tell of it."""
+    series[number].unlink()
+    series[number].symlink_to(tmp_path / "gone.dcm")
+    fails(series[0].parent, series[number].name, "may be a slice")
+    with pytest.raises(DataError, match="may be a slice"):
+        parts(series[0].parent)
+
+
+def test_links_to_slices_are_followed(tmp_path, series, head):
+    series[-1].rename(tmp_path / "elsewhere.dcm")
+    series[-1].symlink_to(tmp_path / "elsewhere.dcm")
+    assert np.array_equal(read_volume(Source(series[0].parent))[0], head)
+    assert parts(series[0].parent) == sorted(series)
+
+
+def test_a_slice_that_may_not_be_read_is_named(series, monkeypatch):
+    # For root, permissions are no hindrance.
+    really = os.open
+
+    def forbidden(path, *rest):
+        if path == series[3]:
+            raise PermissionError(13, "Permission denied")
+        return really(path, *rest)
+
+    monkeypatch.setattr(os, "open", forbidden)
+    fails(series[0].parent, "IM0003.dcm: cannot be opened (Permission denied)")
+
+
+@pytest.mark.parametrize("way", ["iterdir", "stat", "is_dir"])
+def test_a_folder_that_may_not_be_read_is_named(series, monkeypatch, way):
+    really = getattr(Path, way)
+
+    def forbidden(path, **options):
+        if path == (series[3] if way == "stat" else series[3].parent):
+            raise PermissionError(13, "Permission denied")
+        return really(path, **options)
+
+    monkeypatch.setattr(Path, way, forbidden)
+    fails(series[0].parent, "(Permission denied)")
+    with pytest.raises(DataError, match="Permission denied"):
+        parts(series[0].parent)
 
 
 def test_a_gap_is_named(series):

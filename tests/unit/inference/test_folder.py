@@ -156,10 +156,13 @@ def test_memory_does_not_grow_with_the_patients(patients, tmp_path) -> None:
         def __init__(self, sheet: Sheet) -> None:
             super().__init__(sheet.name, sheet.choice)
 
-    segment_all(Counting(), jobs_of(patients, tmp_path), Options())
+    def done(outcome: Outcome) -> None:
+        if outcome.job.name == NAMES[-1]:
+            gc.collect()
+            assert not alive, "while the last is written, no patient waits and none is with the network"
+
+    segment_all(Counting(), jobs_of(patients, tmp_path), Options(), done=done)
     assert most == AHEAD + 1
-    gc.collect()
-    assert not alive
 
 
 def test_what_is_finished_is_kept_and_what_is_in_the_way_fails(patients, tmp_path) -> None:
@@ -231,7 +234,7 @@ folder.GRACE_S = 0.3
 def hang(name):
     if name == "bela":
         print("hangs", flush=True)
-        time.sleep(60)
+        time.sleep(600)
 model.Model.load = classmethod(lambda *_: FalseModel(**{{{where!r}: hang}}))
 raise SystemExit(cli.main(["predict", "any", "--folder", {source!r}, "-o", {out!r}]))
 """
@@ -245,12 +248,14 @@ def test_a_signal_ends_the_command_though_a_thread_hangs(where, number, patients
         here=str(Path(__file__).parents[2]), where=where, source=str(source), out=str(tmp_path / "out")
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "hangs\n"
-    time.sleep(0.2)
-    started = time.monotonic()
-    process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "hangs\n"
+        time.sleep(0.2)
+        process.send_signal(number)
+        # A tenth of the time that the thread hangs, which a busy machine does not take.
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 128 + number, said
-    assert time.monotonic() - started < 5
     assert said.count("\n") == 1
     assert not [path for path in tmp_path.rglob("*") if ".tmp." in path.name]

@@ -83,18 +83,18 @@ def test_a_folder_that_cannot_be_read_is_said_in_a_line(brats, monkeypatch):
 
 @pytest.mark.parametrize("layout", ["brats", "bids"])
 def test_detection_is_quick_on_many_cases(tmp_path, layout):
-    """1,251 cases as in BraTS 2021, though a slow disk is granted."""
+    """1,251 cases as in BraTS 2021; by the time of the processor, whatever else the machine does."""
     for number in range(1251):
         name = f"{'sub-' if layout == 'bids' else 'BraTS2021_'}{number:05d}"
         (tmp_path / name).mkdir()
         for role in ("FLAIR", "T1w", "ce-gd_T1w", "T2w") if layout == "bids" else ("flair", "t1", "t1ce", "t2", "seg"):
             (tmp_path / name / f"{name}_{role}.nii.gz").touch()
-    started = time.perf_counter()
+    started = time.process_time()
     importer, _ = detect_layout(tmp_path)
     cases = importer.find(tmp_path)
     assert (importer.name, len(cases)) == (layout, 1251)
     assert all(case.present == (True,) * 4 for case in cases)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_what_the_cases_lack_is_counted(tmp_path):

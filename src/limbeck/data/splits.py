@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -25,6 +25,7 @@ from limbeck.received import read_json
 _FILE = "splits.json"
 _VALIDATION_SHARE = 8
 _PARTS = ("train", "validation", "test")
+_RESTORE = "restore it, or remove it to draw folds anew"
 
 # Part -> case -> its label volumes, by which a case is known again in another cohort.
 FoldRecord: TypeAlias = dict[str, dict[str, dict[str, float]]]
@@ -82,7 +83,7 @@ def folds(cohort: Cohort, k: int = 5, seed: int = 0) -> list[Fold]:
 
     Raises:
         UsageError: `k` is below 2.
-        DataError: there are too few patients, or the stored folds are of other cases.
+        DataError: there are too few patients; or the stored folds are damaged, of other cases, or part a patient.
     """
     if k < 2:
         raise UsageError(f"{k} folds: expected at least 2")
@@ -93,7 +94,9 @@ def folds(cohort: Cohort, k: int = 5, seed: int = 0) -> list[Fold]:
     if key in stored:
         if stored[key]["cases"] != names:
             raise DataError(f"{path}: its {key} are of other cases: the cohort was changed; import it again elsewhere")
-        return [Fold(*(tuple(fold[part]) for part in _PARTS)) for fold in stored[key]["folds"]]
+        if len(stored[key]["folds"]) != k:
+            raise DataError(f"{path}: its {key} are {len(stored[key]['folds'])}: {_RESTORE}")
+        return _kept(f"{path}, {key}", stored[key]["folds"], {case.id: case for case in cohort.cases})
     drawn = _draw(cases, k, seed)
     write_json(path, {**stored, key: {"cases": names, "folds": [asdict(fold) for fold in drawn]}})
     return drawn
@@ -127,9 +130,9 @@ def read_split(path: Path, cohort: Cohort) -> Split:
     return Split(path, read, record_hash({"folds": [asdict(fold) for fold in read]}))
 
 
-def _given(where: str, entry: Any, known: Mapping[str, CohortCase]) -> Fold:
-    """A fold of a user's file, checked and sorted."""
-    if not isinstance(entry, dict) or not {"train", "test"} <= set(entry) <= set(_PARTS):
+def _given(where: str, entry: Any, known: Mapping[str, CohortCase], needed: Sequence[str] = ("train", "test")) -> Fold:
+    """A fold of a file, checked and sorted."""
+    if not isinstance(entry, dict) or not set(needed) <= set(entry) <= set(_PARTS):
         found = ", ".join(map(str, entry)) if isinstance(entry, dict) else type(entry).__name__
         raise DataError(f"{where}: found {found or 'nothing'}; expected train, test and, if you like, validation")
     parts = {part: _names(f"{where}, {part}", entry[part], known) for part in _PARTS if part in entry}
@@ -153,13 +156,14 @@ def _given(where: str, entry: Any, known: Mapping[str, CohortCase]) -> Fold:
 def _names(where: str, names: Any, known: Mapping[str, CohortCase]) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise DataError(f"{where}: expected a list of names of cases, with at least one")
+    counts = Counter(names)
     for name in names:
         if name not in known:
             raise DataError(f"{where}: no case {name!r} among {len(known)} of the cohort{nearest(name, known)}")
         if not known[name].segmented:
             raise DataError(f"{where}: case {name} has no segmentation: expected cases to learn from and to score")
-        if names.count(name) > 1:
-            raise DataError(f"{where}: case {name} stands {names.count(name)} times: expected it once")
+        if counts[name] > 1:
+            raise DataError(f"{where}: case {name} stands {counts[name]} times: expected it once")
     return tuple(sorted(names))
 
 
@@ -221,13 +225,27 @@ def _lacks(cases: Sequence[CohortCase]) -> dict[str, tuple[int, ...]]:
 
 
 def _stored(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
+    """What is stored under each number of folds and seed: the hash of the cases, and as many folds."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: no valid JSON ({error}): restore it, or remove it to draw folds anew") from error
-    return content
+        content = read_json(path, links=True)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: no valid JSON ({reason}): {_RESTORE}") from error
+    entries = content.values() if isinstance(content, dict) else [None]
+    for entry in entries:
+        if not isinstance(entry, dict) or set(entry) != {"cases", "folds"} or not isinstance(entry["folds"], list):
+            raise DataError(f"{path}: holds something else than folds: {_RESTORE}")
+    return dict(content)
+
+
+def _kept(where: str, entries: Sequence[Any], known: Mapping[str, CohortCase]) -> list[Fold]:
+    """Stored folds. Their cases may be other patients' since, by another import into the same folder."""
+    try:
+        return [_given(f"{where}, fold {number}", entry, known, _PARTS) for number, entry in enumerate(entries)]
+    except DataError as error:
+        raise DataError(f"{error}; remove the file to draw folds anew, or import into a new folder") from error
 
 
 def _hash_of(ids: Sequence[str]) -> str:

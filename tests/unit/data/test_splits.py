@@ -71,6 +71,33 @@ def test_bad_requests(tmp_path):
         folds(cohort(tmp_path, 9))
 
 
+def test_stored_folds_that_part_a_patient_are_refused_with_the_remedy(tmp_path):
+    made = cohort(tmp_path, 9)
+    folds(made, 3)
+    for case in made.cases:
+        # As an import with another name_mapping.csv into the same folder leaves it.
+        case.patient = f"joined{int(case.id[1:4]) % 4}" if case.segmented else case.patient
+    with pytest.raises(DataError, match=r"3 folds, seed 0, fold 0: patient joined. is in train .*; remove the file"):
+        folds(made, 3)
+
+
+def test_stored_folds_of_any_other_shape_are_data(tmp_path):
+    path, made = tmp_path / "splits.json", cohort(tmp_path, 9)
+    folds(made, 3)
+    ((key, good),) = json.loads(path.read_text()).items()
+    fold = good["folds"][0]
+    spoilt = [3, {}, {"cases": 1}, {**good, "folds": 3}, {**good, "folds": []}, {**good, "folds": [fold]}]
+    spoilt += [{**good, "folds": [each] * 3} for each in (3, {}, {**fold, "test": 3}, {**fold, "test": ["nobody"]})]
+    spoilt += [{**good, "folds": [{part: fold[part] for part in ("train", "test")}] * 3}]
+    texts = ["[]", "3", "null", "[" * 100_000, '{"a":' * 100_000, *(json.dumps({key: each}) for each in spoilt)]
+    for text in texts:
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"splits\.json"):
+            folds(made, 3)
+    path.write_text(json.dumps({key: good}))
+    assert len(folds(made, 3)) == 3
+
+
 def test_patients_who_lack_the_same_are_dealt_to_the_folds_in_turn(tmp_path):
     lacking = range(0, 20, 2)
     for fold in folds(cohort(tmp_path, 20, lacking=lacking)):

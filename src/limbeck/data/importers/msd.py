@@ -12,6 +12,7 @@ from typing import Any
 from limbeck.data.case import Case, Source
 from limbeck.data.importers import dataset_json, nnunet
 from limbeck.data.importers.codes import Naming
+from limbeck.data.importers.patients import patient
 from limbeck.data.source import shown, stem
 from limbeck.errors import DataError
 
@@ -27,8 +28,8 @@ def find(folder: Path) -> list[Case]:
     """The cases that `dataset.json` lists for training and test, by name. No image is read.
 
     Raises:
-        DataError: `dataset.json` is no JSON, misses an entry, names a sequence that is none, or lists files that are
-            not there; a line for each.
+        DataError: `dataset.json` is no JSON, misses an entry, names a sequence that is none, lists a case twice, or
+            lists files that are not there; a line for each.
     """
     content = dataset_json.read(folder)
     channels = dataset_json.channels(
@@ -45,7 +46,12 @@ def find(folder: Path) -> list[Case]:
                 )
         case = stem(Path(image))
         images = {modality: Source(folder / image, channel) for modality, channel in sorted(channels.items())}
-        cases[case] = Case(case, case, images, Source(folder / labels) if labels else None)
+        if case in cases:
+            problems.append(
+                f"{shown(folder / dataset_json.NAME)}: case {case} is listed twice, as {image} the second time: "
+                "keep one of them"
+            )
+        cases[case] = Case(case, patient(case), images, Source(folder / labels) if labels else None)
     if problems:
         raise DataError("\n".join(problems))
     return [cases[name] for name in sorted(cases)]

@@ -17,6 +17,7 @@ from limbeck.data.case import Case, Source
 from limbeck.data.importers import dataset_json
 from limbeck.data.importers.codes import Naming
 from limbeck.data.importers.files import files
+from limbeck.data.importers.patients import patient
 from limbeck.data.source import SUFFIXES, shown, stem, suffix
 from limbeck.errors import DataError
 
@@ -85,7 +86,7 @@ def _lying(folder: Path, ending: str, roles: Mapping[int, Modality], problems: l
             if case in cases:
                 problems.append(f"{shown(folder / images)}: case {case} is in {_PAIRS[0][0]} too: keep one of them")
             reference = _labels(folder / labels, case, ending)
-            cases[case] = Case(case, case, dict(sorted(sources.items())), reference)
+            cases[case] = Case(case, patient(case), dict(sorted(sources.items())), reference)
     return cases
 
 
@@ -110,7 +111,8 @@ def _listed(
         sources = {
             roles[channel]: Source(folder / path) for channel, path in enumerate(images or ()) if channel in roles
         }
-        cases[case] = Case(case, case, dict(sorted(sources.items())), Source(folder / labels) if labels else None)
+        reference = Source(folder / labels) if labels else None
+        cases[case] = Case(case, patient(case), dict(sorted(sources.items())), reference)
     return cases
 
 

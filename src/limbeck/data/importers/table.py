@@ -9,6 +9,7 @@ from pathlib import Path
 
 from limbeck.anatomy import MODALITY_ALIASES, Modality
 from limbeck.data.case import Case, Source
+from limbeck.data.importers import patients
 from limbeck.data.importers.codes import Naming
 from limbeck.data.importers.files import files
 from limbeck.data.source import shown
@@ -103,7 +104,7 @@ def _case(folder: Path, cells: list[str], columns: _Columns) -> Case:
         modality: Source(folder / cell(number)) for modality, number in sorted(columns.images.items()) if cell(number)
     }
     labels = Source(folder / cell(columns.labels)) if cell(columns.labels) else None
-    return Case(name, cell(columns.patient) or name, images, labels)
+    return Case(name, cell(columns.patient) or patients.patient(name), images, labels)
 
 
 def _columns(path: Path, header: list[str]) -> _Columns:

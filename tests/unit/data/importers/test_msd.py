@@ -64,3 +64,19 @@ def test_labels_that_tell_nothing_are_refused_with_the_remedy(decathlon, labels)
     change(decathlon, labels=labels)
     with pytest.raises(DataError, match="--labels"):
         IMPORTERS["msd"].scheme(decathlon)
+
+
+def test_a_case_that_is_listed_twice_is_refused_and_keeps_its_labels(decathlon):
+    (case,) = IMPORTERS["msd"].find(decathlon)
+    image = next(iter(case.images.values())).path.relative_to(decathlon)
+    change(decathlon, test=[f"./{image}"])
+    with pytest.raises(DataError, match=rf"case {case.id} is listed twice, as \./{image} the second time: keep one"):
+        IMPORTERS["msd"].find(decathlon)
+
+
+def test_two_examinations_of_a_patient_are_known_by_their_names(decathlon):
+    names = [f"imagesTr/BraTS-GLI-00005-{number}.nii.gz" for number in ("000", "001")]
+    for name in names:
+        (decathlon / name).write_bytes(b"")
+    change(decathlon, training=[], test=names)
+    assert [case.patient for case in IMPORTERS["msd"].find(decathlon)] == ["BraTS-GLI-00005"] * 2

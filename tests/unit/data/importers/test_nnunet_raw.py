@@ -138,3 +138,16 @@ def test_a_case_in_training_and_test_is_refused(raw):
         (raw / "imagesTs" / path.name).write_bytes(path.read_bytes())
     with pytest.raises(DataError, match="BraTS2021_00000 is in imagesTr too"):
         IMPORTERS["nnunet"].find(raw)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_two_examinations_of_a_patient_are_known_by_their_names(tmp_path, listed):
+    (tmp_path / "imagesTr").mkdir()
+    names = ("BraTS-GLI-00005-000", "BraTS-GLI-00005-001")
+    paths = {name: f"imagesTr/{name}_0000.nii.gz" for name in names}
+    for path in paths.values():
+        (tmp_path / path).write_bytes(b"")
+    entries = {name: {"images": [path]} for name, path in paths.items()}
+    describe(tmp_path, dataset=entries if listed else None)
+    found = IMPORTERS["nnunet"].find(tmp_path)
+    assert [(case.id, case.patient) for case in found] == [(name, "BraTS-GLI-00005") for name in names]

@@ -132,3 +132,9 @@ def test_a_binary_mask_cannot_give_labels(tmp_path, phantoms):
     path = write(tmp_path, "case,t1,mask", "a,t1.nii.gz,mask.nii.gz")
     with pytest.raises(DataError, match="hold 1 and nothing else"):
         TABLE.codes(path)
+
+
+def test_without_a_patient_the_name_of_the_case_says_who_was_examined(tmp_path):
+    rows = ("BraTS-GLI-00005-000,,x.nii.gz", "BraTS-GLI-00005-001,,x.nii.gz", "BraTS-GLI-00005-002,P1,x.nii.gz")
+    found = TABLE.find(write(tmp_path, "case,patient,flair", *rows))
+    assert [case.patient for case in found] == ["BraTS-GLI-00005", "BraTS-GLI-00005", "P1"]

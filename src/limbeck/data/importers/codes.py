@@ -85,7 +85,8 @@ def _decide(naming: Naming, seen: Sequence[_Seen], source: Path) -> tuple[str, s
     three, four = _holding(3, seen), _holding(4, seen)
     both = [file for file in three if file in four]
     if naming.scheme == "brats2023":
-        if both or 0 < len(four) < _FEW:
+        # A 4 and no 3 anywhere may be enhancing tumour under new names as well as a cavity.
+        if both or (three and 0 < len(four) < _FEW):
             return "brats2024", f"{naming.why}, and a 4, the resection cavity, in {len(four)}"
         if not four:
             return "brats2023", f"{naming.why}, and no 4"

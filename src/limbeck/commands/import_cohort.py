@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="cohort folder to write")
     parser.add_argument("--layout", default="auto", help=f"one of auto, {', '.join(IMPORTERS)}")
     parser.add_argument("--labels", default="auto", help=f"label codes, one of auto, {', '.join(LABEL_SCHEMES)}")
-    parser.add_argument("--spacing", type=float, default=1.0, help="voxel size in mm that networks will work in")
+    parser.add_argument("--spacing", type=_spacing_mm, default=1.0, help="voxel size in mm that networks will work in")
     parser.add_argument(
         "--normalisation",
         default=Normalisation.Z_SCORE.value,
@@ -28,6 +28,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=at_least(1), default=None, help="processes (default: one a core)")
     parser.add_argument("--skip-bad", action="store_true", help="leave unusable cases out instead of stopping")
+
+
+def _spacing_mm(text: str) -> float:
+    """A type for argparse: what a model's card can say."""
+    from limbeck.methods.fields import spacing_mm  # noqa: PLC0415 - torch
+
+    try:
+        return spacing_mm(float(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected mm, from 0.1 to 100") from error
 
 
 def run(arguments: argparse.Namespace) -> int:

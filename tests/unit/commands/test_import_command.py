@@ -79,3 +79,11 @@ def test_help_names_every_layout_without_torch():
     code = "import sys; from limbeck.cli import main; main(['import', '--help']); assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "one of auto, msd, nnunet, bids, brats, table" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("spacing", ["inf", "0", "nan", "-1", "0.05", "101", "wide"])
+def test_a_spacing_that_no_model_could_have_is_refused_at_once(data, capsys, spacing):
+    assert main(words(data, f"--spacing={spacing}")) == 2
+    text = capsys.readouterr().err
+    assert f"--spacing: '{spacing}': expected mm, from 0.1 to 100" in text
+    assert not (data.parent / "cohort").exists()

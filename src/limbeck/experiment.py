@@ -363,9 +363,9 @@ def _teachers(experiment: Experiment, cohort: Cohort, fold: Fold) -> dict[str, P
         needed = find(experiment.method).needs[role]
         problems = _misfits(experiment, cohort, predictor, needed)
         # Its knowledge of the student's test cases would flow into the student.
-        if known := learnt_from(folder, [cohort.case(name) for name in fold.test]):
+        if known := learnt_from(folder, [cohort.case(name) for name in fold.test], cohort.cases):
             problems.append(
-                f"it has learnt from {len(known)} of the cases held out here (first: {known[0]}), expected none: "
+                f"it has learnt from patients of {len(known)} cases held out here (first: {known[0]}), expected none: "
                 "train it with the same --fold and --folds"
             )
         if problems:

@@ -28,8 +28,17 @@ def unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortC
     return list(cohort.cases)
 
 
-def learnt_from(folder: Path, cases: Sequence[CohortCase]) -> list[str]:
-    """Which of these cases a run has learnt from, or has chosen its checkpoint by.
+def learnt_from(folder: Path, cases: Sequence[CohortCase], others: Sequence[CohortCase] = ()) -> list[str]:
+    """Which of these cases are of patients whom a run has learnt from, or has chosen its checkpoint by.
+
+    A patient is known again by a case that the run has seen, and a case by its name and its labels' volumes. Of a
+    cohort that holds none of a patient's cases under the names that the run saw them by, the run's patients are not
+    known: names of patients alone prove nothing, since data sets use the same ones for different people.
+
+    Args:
+        folder: the run's.
+        cases: those in question.
+        others: the rest of their cohort, by which a patient may be known too.
 
     Raises:
         ModelError: the run's record of its fold is missing or damaged.
@@ -37,7 +46,8 @@ def learnt_from(folder: Path, cases: Sequence[CohortCase]) -> list[str]:
     parts = _fold_record(folder)
     seen = {**parts["train"], **parts["validation"]}
     # Name and volumes together: two cohorts of phantoms use the same names for different patients.
-    return [case.id for case in cases if case.id in seen and dict(case.label_ml) == seen[case.id]]
+    known = {case.patient for case in (*cases, *others) if case.id in seen and dict(case.label_ml) == seen[case.id]}
+    return [case.id for case in cases if case.patient in known]
 
 
 def fold_of(folder: Path, origin: Mapping[str, Any]) -> FoldRecord:

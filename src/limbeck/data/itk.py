@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ from limbeck.durable import replacing
 from limbeck.errors import DataError, UsageError
 
 _PIXEL = re.compile(r"(?:vector of )?(\d+)-bit (?:(?:un)?signed integer|float)")
+
+# Two threads that save and restore descriptor 2 in turns would leave the process without a standard error.
+_MUTING = Lock()
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,17 @@ def _grid(source: Source, shape: tuple[int, ...], reader: Any, lacks: str) -> Gr
 
 @contextmanager
 def _muted() -> Iterator[None]:
-    """Send what C++ code writes to standard error nowhere: it says in many lines what one of ours will say."""
+    """Send what C++ code writes to standard error nowhere: it says in many lines what one of ours will say.
+
+    ITK's own switch silences its warnings, but not MetaIO, which writes to descriptor 2 of the whole process. So one
+    thread at a time reads through ITK; what another one writes to standard error meanwhile is lost, and a process that
+    it starts then has none.
+    """
+    with _MUTING:
+        yield from _muted_alone()
+
+
+def _muted_alone() -> Iterator[None]:
     try:
         kept = os.dup(2)
     except OSError:

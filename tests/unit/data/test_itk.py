@@ -1,9 +1,11 @@
 """MetaImage and NRRD files give what the same volume gives as NIfTI, or one line that says what is wrong with them."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
@@ -216,6 +218,15 @@ def test_what_itk_stumbles_over_stays_one_line(tmp_path, head, capfd):
     edited(edited(path, b"NDims = 3\n", b""), b"DimSize", b"NDims = 3\nDimSize")
     assert "ITK cannot read it" in fails(path)
     assert capfd.readouterr().err == ""
+
+
+def test_threads_that_read_at_once_leave_a_standard_error(tmp_path, head):
+    """What is kept from it while ITK reads comes back, however reading begins and ends."""
+    path = save(tmp_path / "scan.mha", head)
+    before = os.fstat(2)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(read_volume, [Source(path)] * 200))) == 200
+    assert os.path.samestat(os.fstat(2), before)
 
 
 def test_complex_voxels_are_refused(tmp_path):

@@ -112,6 +112,8 @@ def _interpolated(case: Case, scheme: str) -> list[Finding]:
         return [Finding(case.id, "error", what, _NEAREST, str(case.labels))]
     codes = label_scheme(scheme)
     strange = ~np.isin(whole, list(codes))
+    if not strange.any():
+        return []
     between = whole[strange].max() < max(codes) and whole[strange].min() > min(codes)
     # A label that somebody drew has an inside; what rounding left between two others is a skin.
     if between and not ndimage.binary_erosion(strange).any():

@@ -64,6 +64,12 @@ def test_interpolated_codes_are_told_from_unknown_ones(examined):
     assert examined(skin, "brats2024")[0] is not None
 
 
+def test_a_value_that_is_almost_a_code_is_an_unknown_one(examined):
+    _, (finding,) = examined(np.where(ball() == 4, np.float32(4.0001), ball()).astype(np.float32))
+    assert finding.severity == "error"
+    assert finding.what.endswith("unknown label 4.0001")
+
+
 def test_the_farthest_corner_says_how_far_grids_lie_apart(examined):
     tilted = LPS.copy()
     # A slope of 0.01 over 39 voxels.

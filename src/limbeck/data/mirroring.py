@@ -52,6 +52,9 @@ def mirrored(coarse: Coarse, affine: NDArray[np.float64]) -> Mirrored | None:
         affine: of the grid, which says which axis is which.
     """
     brain = coarse.brain
+    # Sequences that share no voxel have no brain in common to even out.
+    if brain.sum() < _FEWEST_VOXELS:
+        return None
     evened = coarse.evened(brain)
     axes = io_orientation(affine)[:, 0]
     for axis in range(3):

@@ -190,6 +190,15 @@ def test_too_few_voxels_show_too_little():
     assert told({T1: image, T2: image[::-1]}, on({T1: image}, 1.0)) == []
 
 
+@pytest.mark.parametrize("shared", [0, 1])
+def test_sequences_with_hardly_a_voxel_in_common_are_told_of_what_can_be_told(shared):
+    rng = np.random.default_rng(0)
+    slabs = {T1: np.zeros((60, 60, 60), np.float32), T2: np.zeros((60, 60, 60), np.float32)}
+    for image, first in ((slabs[T1], 5), (slabs[T2], 25 - shared)):
+        image[first : first + 20, 5:55, 5:55] = rng.integers(50, 150, (20, 50, 50))
+    assert told(slabs, on(slabs, 2.5)) == []
+
+
 def test_doubts_take_little_time():
     rng = np.random.default_rng(0)
     large = {modality: np.zeros((240, 240, 155), np.float32) for modality in Modality}

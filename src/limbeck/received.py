@@ -22,11 +22,15 @@ MOST_BYTES = 2**24
 # The parser of YAML takes seconds for a megabyte.
 _MOST_YAML_BYTES = 2**18
 _MOST_YAML_VALUES = 20_000
+_LONGEST_YAML_TEXT = 1000
+_LONGEST_YAML_NUMBER = 40
+_LONGEST_QUOTE = 200
 _DEEPEST = 32
 # Within these, a float is never infinite and NumPy and torch take it.
 _MOST_WHOLE = 2**64
 _YAML = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset(_YAML + name for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge"))
+_NUMBERS = (_YAML + "int", _YAML + "float")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 
@@ -113,11 +117,22 @@ def read_yaml(path: Path) -> Any:
     """The values in a YAML file: texts, numbers, booleans, lists and mappings; a link is followed.
 
     Raises:
-        OSError, ValueError: as `read_bytes`; it holds tags, dates, a name twice, or too much.
+        OSError, ValueError: as `read_bytes`; it is no YAML, or holds tags, dates, a name twice, or too much.
         UnicodeDecodeError: it is no text.
-        yaml.YAMLError: it is no YAML.
     """
     text = read_bytes(path, _MOST_YAML_BYTES, links=True).decode("utf-8")
+    try:
+        return _plain(text)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValueError(line + _in_print(error.problem or "no YAML")) from error
+    except yaml.YAMLError as error:
+        raise ValueError(_in_print(" ".join(str(error).split()))) from error
+    except RecursionError as error:
+        raise ValueError(f"it is nested more than {_DEEPEST} deep") from error
+
+
+def _plain(text: str) -> Any:
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
@@ -126,12 +141,13 @@ def read_yaml(path: Path) -> Any:
         if _values(root, {}, ()) > _MOST_YAML_VALUES:
             raise ValueError(f"it holds more than {_MOST_YAML_VALUES} values")
         return loader.construct_document(root)
-    except RecursionError as error:
-        raise ValueError(f"it is nested more than {_DEEPEST} deep") from error
-    except OverflowError as error:
-        raise ValueError("it holds a number that is none") from error
     finally:
         loader.dispose()
+
+
+def _in_print(text: str) -> str:
+    """Some words of the parser, in which it may quote what it has met."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:_LONGEST_QUOTE])
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -188,9 +204,7 @@ def _values(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> i
         raise ValueError(f"it is nested more than {_DEEPEST} deep")
     if id(node) in known:
         return known[id(node)]
-    if node.tag not in _PLAIN_TAGS:
-        kind = node.tag.removeprefix(_YAML)
-        raise ValueError(f"it holds a {shortened(kind)}: expected texts, numbers, lists and mappings (quote a date)")
+    _check_plain(node)
     inside: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         _check_names(node)
@@ -199,6 +213,17 @@ def _values(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> i
         inside = node.value
     known[id(node)] = 1 + sum(_values(part, known, (*above, id(node))) for part in inside)
     return known[id(node)]
+
+
+def _check_plain(node: yaml.Node) -> None:
+    """Refuse what is no text, number, truth, list or mapping, and what is too long for one."""
+    if node.tag not in _PLAIN_TAGS:
+        kind = node.tag.removeprefix(_YAML)
+        raise ValueError(f"it holds a {shortened(kind)}: expected texts, numbers, lists and mappings (quote a date)")
+    if isinstance(node, yaml.ScalarNode):
+        most = _LONGEST_YAML_NUMBER if node.tag in _NUMBERS else _LONGEST_YAML_TEXT
+        if len(node.value) > most:
+            raise ValueError(f"{shortened(node.value)} has {len(node.value)} characters: expected at most {most}")
 
 
 def _check_names(node: yaml.MappingNode) -> None:

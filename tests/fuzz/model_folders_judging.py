@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
@@ -34,13 +34,13 @@ from limbeck.anatomy import LABEL_SCHEMES
 from limbeck.cli import main
 from limbeck.methods.saved import CARD
 
-MODEL = 4
+MODEL, DATA = 4, 3
 # Of the processor, and on the clock of a machine that may have other work.
 SECONDS = 20
 PATIENCE = 180
 # Over what the parent holds: a small network, a small patient and what a card of the largest size parses to.
 SLACK = 2**29
-LONGEST = 900
+LONGEST = 1500
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def judge(made: Made, root: Path) -> Ended:
         Fault: it was neither refused clearly nor used rightly, or it ran something, changed something or cost too much.
     """
     work, mask = made.path.parent, made.path.parent / "mask.nii.gz"
-    before = _listed(work)
+    before = listed(work)
     ended = in_child(lambda: main(_words(made, root, mask)), work / "said.txt")
     check_unharmed(work, before)
     if ended.code == 0:
@@ -77,7 +77,8 @@ def judge(made: Made, root: Path) -> Ended:
         return ended
     if made.kind == "unspoilt":
         raise Fault(f"is sound and was refused: {ended.said}")
-    check_refusal(ended, (MODEL,))
+    # A space that is valid may be none for this patient.
+    check_refusal(ended, (MODEL, DATA) if made.outcome == "free" else (MODEL,))
     return ended
 
 
@@ -88,27 +89,22 @@ def check_refusal(ended: Ended, codes: Sequence[int]) -> None:
     *others, line = ended.said.splitlines() or [""]
     if others or not line.startswith("limbeck: ") or len(line) > LONGEST or not line.isprintable():
         raise Fault(f"not one clear line: {ended.said[:2000]!r}")
-    if re.search(r"Traceback|Error\b|Exception|<class|object at 0x", line) or line.count(": ") < 2:
+    shape = re.fullmatch(r"limbeck: .+(: .+|; .+)", line)
+    if re.search(r"Traceback|Error\b|Exception|<class|object at 0x|has no attribute", line) or not shape:
         raise Fault(f"not `thing: what was found: what would be right`: {line}")
 
 
-def check_unharmed(work: Path, before: dict[str, int]) -> None:
+def check_unharmed(work: Path, before: dict[str, int], outputs: Collection[str] = ("mask.nii.gz", "mask.json")) -> None:
     """Nothing was executed, and nothing but the outputs was written."""
     if (work / CANARY).exists():
         raise Fault("a payload was executed")
-    after = _listed(work)
-    for name in ("mask.nii.gz", "mask.json", "said.txt"):
-        after.pop(name, None)
-    if after != before:
-        raise Fault(f"files were changed: {sorted(before.items() ^ after.items())[:4]}")
+    changed = {name for name, _ in before.items() ^ listed(work).items()} - {*outputs, "said.txt"}
+    if changed:
+        raise Fault(f"files were changed: {sorted(changed)[:4]}")
 
 
 def listed(work: Path) -> dict[str, int]:
     """Every file below a folder, by its name, and when it was last changed."""
-    return _listed(work)
-
-
-def _listed(work: Path) -> dict[str, int]:
     return {str(path.relative_to(work)): path.lstat().st_mtime_ns for path in work.rglob("*") if not path.is_dir()}
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from limbeck.anatomy import Subset
 from limbeck.errors import UsageError, nearest
 from limbeck.evaluation.metrics import METRICS
@@ -134,8 +132,8 @@ def _content(path: Path) -> dict[Any, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise UsageError(f"matrix {path} cannot be read ({reason}): expected a YAML file") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"matrix {path} is no valid YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise UsageError(f"matrix {path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"matrix {path} holds no keys: expected lines such as `methods: [supervised, gkd]`")
     return content

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from limbeck.benchmark.cells import Cell
 from limbeck.benchmark.matrix import Scoring
 from limbeck.errors import DataError, ModelError
@@ -22,8 +20,10 @@ from limbeck.evaluation.table import RAW, Row
 from limbeck.experiment import digest_of
 from limbeck.inference.predictor import DONE
 from limbeck.lock import held
+from limbeck.methods import fields
 from limbeck.methods.saved import load_card
-from limbeck.received import read_json, read_yaml
+from limbeck.received import read_json
+from limbeck.training.record import EXPERIMENT, read_experiment
 
 RUNS, RESULTS, LOCKS = "runs", "results", "locks"
 
@@ -52,12 +52,13 @@ def verified(folder: Path) -> Run:
     advice = "restore it, or move the folder away to make it again"
     card = load_card(folder / "best")
     try:
-        origin = read_yaml(folder / "experiment.yaml")
+        origin = read_experiment(folder)
         digest = digest_of(origin)
-        best = int(read_json(folder / DONE)["best_step"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{folder} is damaged ({reason}): {advice}") from error
+        best = _best_step(folder)
+    except ModelError as error:
+        raise ModelError(f"{error}: {advice}") from error
+    except TypeError as error:
+        raise ModelError(f"{folder / EXPERIMENT} is damaged (a name in it is no text): {advice}") from error
     trained = str(card.origin.get("experiment", ""))
     if digest != trained or not folder.name.endswith(f"-{digest[:8]}"):
         raise ModelError(
@@ -70,6 +71,15 @@ def verified(folder: Path) -> Run:
             f"{folder} was edited: its best step is {best}, its best checkpoint of step {card.step}: {advice}"
         )
     return Run(folder, digest, origin)
+
+
+def _best_step(folder: Path) -> int:
+    try:
+        content = read_json(folder / DONE)
+        return fields.whole(content["best_step"] if isinstance(content, dict) else None, "best_step")
+    except (OSError, ValueError, KeyError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"{folder / DONE} is damaged ({reason})") from error
 
 
 class Finished:

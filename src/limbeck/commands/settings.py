@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from limbeck.errors import UsageError, nearest
 from limbeck.methods import METHODS, find
 from limbeck.received import read_yaml
@@ -130,9 +128,8 @@ class Settings:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise UsageError(f"configuration {path} cannot be read ({reason}): expected a YAML file") from error
-        except (ValueError, yaml.YAMLError) as error:
-            line = " ".join(str(error).split())
-            raise UsageError(f"configuration {path} is no valid YAML: {line}") from error
+        except ValueError as error:
+            raise UsageError(f"configuration {path} is no valid YAML: {error}") from error
         if not isinstance(content, dict):
             raise UsageError(f"configuration {path} holds no settings: expected lines such as `steps: 2000`")
         recorded = is_record(content)
@@ -147,7 +144,7 @@ class Settings:
     def _explained(self, text: str) -> UsageError:
         """Jsonargparse's message as one line in this package's words."""
         line = " ".join(part.strip() for part in text.splitlines())
-        wrong = re.search(r'Parser key "(\w+)": .*?Got value: (.*)$', line)
+        wrong = re.search(r'Parser key "(\w+)": .*?Got value:\s?(.*)$', line)
         if wrong and wrong[1] in self.types:
             hint = self.types[wrong[1]]
             near = nearest(wrong[2], map(str, typing.get_args(hint))) if _is_choice(hint) else ""

@@ -116,7 +116,7 @@ def _same_method(folder: Path, record: Mapping[str, Any], method: str | None) ->
     if method not in (None, name):
         raise UsageError(f"{folder} cannot go on: method was {name}, is {method}: leave the method out")
     if name not in METHODS:
-        raise ModelError(f"{folder} is of method {name!r}, which this version does not have")
+        raise ModelError(f"{folder} is of method {name!r}, which this version does not have: expected a known one")
     return name
 
 

@@ -162,7 +162,7 @@ def save(folder: Path, method: Method[Any], card: Card, state: dict[str, torch.T
         files[name] = digest
     _keep_previous(folder, files)
     write_json(folder / CARD, dataclasses.replace(card, files=files).to_json())
-    _drop_unnamed(folder)
+    drop_unnamed(folder)
 
 
 def load_card(folder: Path, tell: bool = True) -> Card:
@@ -232,7 +232,9 @@ def checked_settings(card: Card) -> NetworkSettings:
         ModelError: this version does not have the method, its settings, or outputs, sequences and a window like these.
     """
     if card.method not in METHODS:
-        raise ModelError(f"checkpoint is of method {shortened(card.method)}, which this version does not have")
+        raise ModelError(
+            f"checkpoint is of method {shortened(card.method)}, which this version does not have: expected a known one"
+        )
     kind = find(card.method).Settings
     hints = typing.get_type_hints(kind)
     known = [item.name for item in dataclasses.fields(kind)]
@@ -350,8 +352,13 @@ def _keep_previous(folder: Path, coming: dict[str, str]) -> None:
         write_json(folder / PREVIOUS, read_json(folder / CARD, _MOST_CARD_BYTES))
 
 
-def _drop_unnamed(folder: Path) -> None:
-    named = {name for card in (CARD, PREVIOUS) for name in _files_in(folder / card) or ()}
+def drop_unnamed(folder: Path) -> None:
+    """Remove weights and states that no card names: older generations, and what a killed process had in hand."""
+    known = [_files_in(folder / card) for card in (CARD, PREVIOUS) if (folder / card).is_file()]
+    named = {name for files in known for name in files or ()}
+    # Whatever a card that cannot be read may name is left alone.
+    if None in known:
+        return
     for path in folder.glob("*.safetensors"):
         if path.name not in named:
             path.unlink(missing_ok=True)

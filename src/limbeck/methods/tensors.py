@@ -60,7 +60,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError("the library of safetensors refuses it") from error
 
 
 def _header(stream: BinaryIO) -> dict[str, Stored]:
@@ -71,13 +71,9 @@ def _header(stream: BinaryIO) -> dict[str, Stored]:
     length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
     if not 2 <= length <= min(_MOST_HEADER_BYTES, size - _LENGTH_BYTES):
         raise ValueError(f"a header of {length} bytes in a file of {size}")
-    content = parse_json(stream.read(length))
-    if not isinstance(content, dict):
-        raise ValueError("its header is no JSON object")
-    content.pop("__metadata__", None)
     places: list[tuple[int, int]] = []
     found: dict[str, Stored] = {}
-    for name, entry in content.items():
+    for name, entry in _entries(stream.read(length)).items():
         found[name], place = _entry(name, entry)
         places.append(place)
     end = 0
@@ -88,6 +84,17 @@ def _header(stream: BinaryIO) -> dict[str, Stored]:
     if end != size - _LENGTH_BYTES - length:
         raise ValueError(f"its tensors take {end} bytes of {size - _LENGTH_BYTES - length}")
     return found
+
+
+def _entries(header: bytes) -> dict[str, Any]:
+    """The tensors' entries, without the notes that may stand among them."""
+    content = parse_json(header)
+    if not isinstance(content, dict):
+        raise ValueError("its header is no JSON object")
+    notes = content.pop("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise ValueError("its notes are no texts")
+    return content
 
 
 def _entry(name: str, entry: Any) -> tuple[Stored, tuple[int, int]]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from limbeck.durable import write_json
 from limbeck.errors import DataError, ModelError, UsageError
@@ -41,7 +40,7 @@ def read_experiment(folder: Path) -> dict[str, Any]:
         content = read_yaml(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(f"{folder} is no run folder: it has no {EXPERIMENT}: expected one of limbeck train") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged ({' '.join(str(error).split())}): expected a run's settings") from error
     if not is_record(content):
         raise ModelError(f"{path} is damaged: expected a run's settings, with its method and the hashes of its data")

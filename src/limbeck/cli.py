@@ -6,7 +6,6 @@ Commands import what they need when they run, so that help, methods and info ans
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import io
 import logging
@@ -19,6 +18,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from limbeck.cache import lent_to_matplotlib
+from limbeck.durable import lacks_space, may_not_write
 from limbeck.errors import LimbeckError, ResourceError, UsageError, nearest
 from limbeck.training.interrupts import Interrupted, heeded
 from limbeck.version import __version__
@@ -142,10 +142,18 @@ def _foreseen(error: Exception) -> LimbeckError | None:
     text = _first_line(error)
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return ResourceError(f"out of memory: {text}; use a smaller batch, patch or width")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceError(f"no space left: {text}")
-    if isinstance(error, PermissionError):
-        return ResourceError(f"no permission: {text}")
+    return _of_a_place(error) if isinstance(error, OSError) else None
+
+
+def _of_a_place(error: OSError) -> LimbeckError | None:
+    place = error.filename2 or error.filename
+    text = f"{place}: {error.strerror}" if place else _first_line(error)
+    if lacks_space(error):
+        return ResourceError(f"no space left: {text}: free some and run the command again")
+    if may_not_write(error):
+        return ResourceError(f"no permission: {text}: expected a place of yours")
+    if "No usable temporary directory" in text:
+        return ResourceError(f"no space left for temporary files: {text}: free some, or set TMPDIR to another folder")
     if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
         return UsageError(f"{error.filename2 or error.filename}: {error.strerror}: expected another place to write to")
     return None

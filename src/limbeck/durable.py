@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from limbeck.errors import ResourceError
 
@@ -31,7 +31,8 @@ def replacing(target: Path) -> Iterator[Path]:
     The temporary name keeps the target's suffixes, since writers choose their format by them.
 
     Raises:
-        ResourceError: the disk is full, or a quota or limit reached; the old target is untouched.
+        ResourceError: the disk is full, a quota or limit reached, or nothing may be written there; the old target is
+            untouched.
     """
     target = Path(target)
     # Neither two threads, nor two machines on one file server whose processes have the same number, may meet.
@@ -43,8 +44,10 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.replace(target)
         _sync(target.parent)
     except Exception as error:
-        if _lacks_space(error):
+        if lacks_space(error):
             raise ResourceError(f"no space left to write {target}: free some and run the command again") from error
+        if may_not_write(error):
+            raise ResourceError(f"{target} cannot be written: {error.strerror}: expected a place of yours") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -80,13 +83,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _lacks_space(error: Exception) -> bool:
+def lacks_space(error: Exception) -> bool:
     """Whether a write failed for want of space, in the words of Python, NumPy (no number) and Rust (safetensors)."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _SPACE
     return bool(re.search(r"\d+ requested and \d+ written", str(error))) or any(
         f"(os error {code})" in str(error) for code in _SPACE
     )
+
+
+def may_not_write(error: Exception) -> TypeGuard[OSError]:
+    """Whether a write failed for want of permission, or on a disk that is read-only."""
+    return isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS)
 
 
 def _sync(path: Path) -> None:

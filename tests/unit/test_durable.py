@@ -148,6 +148,18 @@ def test_a_full_disk_is_told_in_one_line(target: Path) -> None:
     assert files(target.parent) == ["results.csv"]
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_place_that_may_not_be_written_to_is_told_in_one_line(target: Path, number: int) -> None:
+    words = os.strerror(number)
+    with (
+        pytest.raises(ResourceError, match=rf"results\.csv cannot be written: {words}: expected") as caught,
+        replacing(target),
+    ):
+        raise OSError(number, words)
+    assert caught.value.exit_code == 5 and "\n" not in str(caught.value)
+    assert target.read_text() == "old"
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_running_out_of_space_midway_keeps_the_old_file(tmp_path: Path, name: str) -> None:
     target = tmp_path / name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import resource
 import shutil
@@ -20,7 +19,7 @@ from limbeck.benchmark.cells import Cell
 from limbeck.benchmark.matrix import Scoring
 from limbeck.benchmark.state import RUNS, locked, results_of, scores_of, verified
 from limbeck.data.cohort import Cohort
-from limbeck.durable import write_text
+from limbeck.durable import lacks_space, write_text
 from limbeck.errors import LimbeckError, ResourceError
 from limbeck.evaluation import table
 from limbeck.experiment import run as train
@@ -85,7 +84,7 @@ def work(task: Task) -> Outcome:
     except ResourceError as error:
         return Outcome(name, "full", problem=str(error))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if lacks_space(error):
             return Outcome(name, "full", problem=f"no space left: {error}")
         return _failed(task, error)
     except Exception as error:

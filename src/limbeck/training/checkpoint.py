@@ -13,7 +13,7 @@ from torch import Tensor
 
 from limbeck.errors import ModelError
 from limbeck.methods.base import Method
-from limbeck.methods.saved import CARD, PREVIOUS, Card, load_card, load_part, save
+from limbeck.methods.saved import CARD, PREVIOUS, Card, drop_unnamed, load_card, load_part, save
 from limbeck.training import randomness
 from limbeck.training.log import LogState
 from limbeck.training.optimise import Optimisers
@@ -107,6 +107,9 @@ def restore(folder: Path, method: Method[Any], optimisers: Optimisers, card: Car
         return Position()
     last = folder / LAST
     _check_origin(last, saved, card)
+    for part in (last, folder / BEST):
+        # A kill right after a card was written leaves the generation that it replaced.
+        drop_unnamed(part)
     try:
         method.load_state_dict(load_part(last, saved, "weights"))
     except RuntimeError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.durable import write_text
+from limbeck.errors import ResourceError
 
 COLUMNS = ("step", "epoch", "name", "value")
 
@@ -64,15 +65,21 @@ class Log:
         """Append the means since the last call, or only `values` if they are given; returns what was written.
 
         The lines reach the disk before this returns, so a checkpoint never counts lines that a power cut takes.
+
+        Raises:
+            ResourceError: the disk is full; a line in part goes when the run goes on.
         """
         rows = dict(values or {})
         if values is None:
             rows = {name: total / count for name, (total, count) in self._sums.items()}
             self._sums.clear()
-        with self.path.open("a", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows((step, epoch, name, f"{value:.6g}") for name, value in rows.items())
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as stream:
+                csv.writer(stream).writerows((step, epoch, name, f"{value:.6g}") for name, value in rows.items())
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise ResourceError(f"{self.path} cannot be written: {error.strerror}: run the command again") from error
         self._rows += len(rows)
         return rows
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from toy import SIZE, make
 
-from limbeck.errors import ModelError
+from limbeck.errors import ModelError, ResourceError
 from limbeck.methods.saved import Card, load_card, load_part
 from limbeck.training import randomness
-from limbeck.training.checkpoint import LAST, Best, Position, restore, save_last, saved_card
+from limbeck.training.checkpoint import BEST, LAST, Best, Position, restore, save_last, saved_card
 from limbeck.training.log import Log, LogState
 from limbeck.training.optimise import Optimisers, OptimiserSettings
 
@@ -108,6 +108,27 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(dama
     assert found is not None and found.step == 4 and not caplog.records
 
 
+@pytest.mark.parametrize("part", [LAST, BEST])
+def test_what_a_kill_left_beside_a_checkpoint_goes_when_the_run_goes_on(part, tmp_path) -> None:
+    card = saved(tmp_path, 4, 6)
+    kept = {path.name for path in (tmp_path / LAST).iterdir()}
+    (tmp_path / part).mkdir(exist_ok=True)
+    names = ("weights-000002-01234567.safetensors", ".0123456789ab.tmp.state-000008-01234567.safetensors")
+    for name in names:
+        (tmp_path / part / name).touch()
+    restored(tmp_path, card)
+    assert {path.name for path in (tmp_path / LAST).iterdir()} == kept
+    assert not any((tmp_path / part / name).exists() for name in names)
+
+
+def test_nothing_goes_beside_a_card_that_cannot_be_read(tmp_path) -> None:
+    card = saved(tmp_path, 4, 6)
+    (tmp_path / LAST / "previous.json").write_text("{")
+    before = {path.name for path in (tmp_path / LAST).iterdir()}
+    restored(tmp_path, card)
+    assert {path.name for path in (tmp_path / LAST).iterdir()} == before
+
+
 def test_without_a_whole_checkpoint_nothing_goes_on(tmp_path) -> None:
     card = saved(tmp_path, 4, 6)
     for path in (tmp_path / LAST).glob("state-*"):
@@ -163,3 +184,19 @@ def test_a_line_is_on_the_disk_before_a_checkpoint_counts_it(tmp_path, monkeypat
     log.write(1, 0)
     assert synced[-1] == (tmp_path / "log.csv").stat().st_size
     assert log.state == LogState(1, {})
+
+
+def test_a_disk_that_is_full_under_the_log_is_told_with_its_name_and_the_line_in_part_goes(tmp_path) -> None:
+    path = tmp_path / "log.csv"
+    log = Log(path)
+    log.write(1, 0, {"loss": 0.5})
+    state, whole = log.state, path.read_text()
+    path.unlink()
+    # /dev/full answers every write as a full disk does.
+    path.symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match=r"log\.csv cannot be written: No space left"):
+        log.write(2, 0, {"loss": 0.25})
+    path.unlink()
+    path.write_text(whole + "2,0,lo")
+    Log(path, 2, state)
+    assert path.read_text() == whole

@@ -1,6 +1,6 @@
 """Real patients written in every way: which masks are the same, and what each step of a change of grid costs.
 
-python benchmarks/any_way.py RUN --real FOLDER                           all of it: some 25 minutes on one core
+python benchmarks/any_way.py RUN --real FOLDER                                all of it: an hour or so
 python benchmarks/any_way.py RUN --real FOLDER --only header --patients 1    some ways, quickly
 
 RUN is a run of all four sequences. The ways and grids are those of `tests/real`; the scans are whole here.

@@ -6,7 +6,7 @@ and in the same thread.
 
 from __future__ import annotations
 
-import errno
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.anatomy import Modality, Subset
 from limbeck.data.source import Source
+from limbeck.durable import lacks_space
 from limbeck.errors import ModelError, ResourceError
 from limbeck.inference.files import Content, Files, Options, finished, provenance, write
 from limbeck.inference.worker import Worker
@@ -98,6 +99,7 @@ def segment_all(
     def collect(pending: deque[Future[Outcome]], most: int) -> None:
         while len(pending) > most:
             outcomes.append(pending.popleft().result())
+            _let_go(outcomes[-1].error)
             if done is not None:
                 done(outcomes[-1])
 
@@ -166,7 +168,7 @@ def _failure(job: Job, error: Exception) -> Outcome:
     out_of_memory = isinstance(error, MemoryError) or any(
         words in str(error) for words in ("out of memory", "can't allocate memory")
     )
-    out_of_disk = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    out_of_disk = isinstance(error, OSError) and lacks_space(error)
     if isinstance(error, (ModelError, ResourceError)) or out_of_memory or out_of_disk:
         raise error
     return Outcome(job, error=error)
@@ -176,3 +178,12 @@ def _settled(outcome: Outcome) -> Future[Outcome]:
     future: Future[Outcome] = Future()
     future.set_result(outcome)
     return future
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what the calls held through which an error went, such as volumes; its traceback still names their lines."""
+    met: set[int] = set()
+    while error is not None and id(error) not in met:
+        met.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

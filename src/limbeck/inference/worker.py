@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import ParamSpec, TypeVar
@@ -28,13 +29,15 @@ class Worker:
     def submit(self, function: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Future[Result]:
         """Have a call made after those before it; its result or its exception is the future's."""
         future: Future[Result] = Future()
+        # Taken out for the call, since an error that the call hands back would hold the frame of `task` and all in it.
+        calls = [partial(function, *given, **named)]
 
         def task() -> None:
             if self._stopping:
                 future.cancel()
                 return
             try:
-                result = function(*given, **named)
+                result = calls.pop()()
             except BaseException as error:
                 future.set_exception(error)
             else:

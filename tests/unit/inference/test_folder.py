@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import weakref
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from segmenting import FalseModel, Sheet, jobs_of, write_model, write_patient
@@ -19,7 +21,7 @@ from limbeck.anatomy import Modality
 from limbeck.durable import sha256
 from limbeck.errors import DataError, ModelError, ResourceError
 from limbeck.inference import folder as many
-from limbeck.inference.files import Options
+from limbeck.inference.files import Content, Options
 from limbeck.inference.folder import AHEAD, Outcome, segment_all
 from limbeck.inference.model import Model
 
@@ -163,6 +165,55 @@ def test_memory_does_not_grow_with_the_patients(patients, tmp_path) -> None:
 
     segment_all(Counting(), jobs_of(patients, tmp_path), Options(), done=done)
     assert most == AHEAD + 1
+
+
+class Volume:
+    """What may not be held for long."""
+
+    alive: ClassVar[weakref.WeakSet[Volume]] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self.alive.add(self)
+
+
+@pytest.mark.parametrize("where", ["on_read", "on_compute", "on_write"])
+def test_a_failure_keeps_its_lines_and_lets_its_volumes_go(where, patients, tmp_path, monkeypatch) -> None:
+    """Hundreds may fail, and an error holds whatever the calls held through which it went."""
+
+    def damaged(volume: Volume) -> None:
+        raise ValueError("damaged")
+
+    def fail(name: str) -> None:
+        own = Volume()
+        try:
+            damaged(own)
+        except ValueError as error:
+            raise DataError(f"{name}: bad") from error
+
+    class Large(FalseModel):
+        def read(self, images, *, resample=False):
+            sheet = super().read(images, resample=resample)
+            sheet.volume = Volume()
+            return sheet
+
+    class LargeContent(Content):
+        @classmethod
+        def of(cls, result, options):
+            content = Content.of(result, options)
+            content.volumes_ml["volume"] = Volume()
+            return content
+
+    monkeypatch.setattr(many, "Content", LargeContent)
+    if where == "on_write":
+        monkeypatch.setattr(many, "write", lambda files, content, *_: fail(files.mask.name))
+    model = Large(**{where: fail}) if where != "on_write" else Large()
+    outcomes = segment_all(model, jobs_of(patients, tmp_path), Options())
+    gc.collect()
+    assert len(outcomes) == len(NAMES) and not Volume.alive
+    for outcome in outcomes:
+        assert isinstance(outcome.error, DataError)
+        told = "".join(traceback.format_exception(outcome.error))
+        assert "in damaged" in told and "in fail" in told, "--debug shows where"
 
 
 def test_what_is_finished_is_kept_and_what_is_in_the_way_fails(patients, tmp_path) -> None:

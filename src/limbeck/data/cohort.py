@@ -7,27 +7,22 @@ cases gather in `.staging`; so a folder with `cohort.json` is whole, and one wit
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from limbeck.data.case import Case
 from limbeck.data.cohort_case import VERSION, CohortCase, content_hash, finished, read_record, write_case
+from limbeck.data.pool import each
 from limbeck.data.stored import read_object
 from limbeck.data.volume import label_scheme
 from limbeck.durable import left_behind, write_json
 from limbeck.errors import DataError, ResourceError, UsageError, nearest
 from limbeck.normalisation import Normalisation
-from limbeck.parent import end_with_parent
 
 __all__ = ["Cohort", "CohortCase", "import_cohort"]
 
@@ -35,10 +30,6 @@ _MANIFEST = "cohort.json"
 _STAGING = ".staging"
 _SAFE_NAME = re.compile(r"\w[\w.+-]*")
 _MAX_AXIS = 2**15
-# Below this the processes take longer to start than to work.
-_CASES_FOR_A_POOL = 8
-# Jobs handed out for each process, so that none waits for the next.
-_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -231,45 +222,11 @@ class _Job:
 def _problems(jobs: Sequence[_Job], workers: int | None, progress: Callable[[int, int], None] | None) -> dict[str, str]:
     """Stage every case; the problems of each bad one, as lines."""
     problems: dict[str, str] = {}
-    for done, (case_id, problem) in enumerate(_outcomes(jobs, workers), start=1):
+    for done, (case_id, problem) in enumerate(each(_Job.run, jobs, workers), start=1):
         problems.update({case_id: problem} if problem else {})
         if progress is not None:
             progress(done, len(jobs))
     return problems
-
-
-def _outcomes(jobs: Sequence[_Job], workers: int | None) -> Iterator[tuple[str, str]]:
-    """Results as they come, from this process or from a pool."""
-    if workers is None:
-        workers = _processors() if len(jobs) >= _CASES_FOR_A_POOL else 1
-    if workers <= 1:
-        yield from map(_Job.run, jobs)
-        return
-    # Spawned, since a fork of a process whose threads hold locks can hang.
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_begin_worker)
-    waiting = iter(jobs)
-    try:
-        # A few at a time, so that what is under way does not grow with the number of cases.
-        under_way = {pool.submit(job.run) for job in islice(waiting, _AHEAD * workers)}
-        while under_way:
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            under_way |= {pool.submit(job.run) for job in islice(waiting, len(done))}
-            yield from (future.result() for future in done)
-    except BrokenProcessPool as error:
-        raise ResourceError("a worker was killed, most likely out of memory: import with fewer workers") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _processors() -> int:
-    # What this process may use, where the system tells: a container or a scheduler may grant less than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _begin_worker() -> None:
-    end_with_parent()
-    # Read by OpenMP when torch is imported, which a worker does only if it resamples.
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _settle(job: _Job) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context
 from typing import TypeVar
 
 from limbeck.errors import ResourceError
-from limbeck.parent import end_with_parent
+from limbeck.workers import Workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,19 +36,16 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], workers: int | N
     if workers <= 1:
         yield from map(work, items)
         return
-    # Spawned, since a fork of a process whose threads hold locks can hang.
-    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn"), initializer=end_with_parent)
     waiting = iter(items)
     try:
-        under_way = {pool.submit(work, item) for item in islice(waiting, _AHEAD * workers)}
-        while under_way:
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            under_way |= {pool.submit(work, item) for item in islice(waiting, len(done))}
-            yield from (future.result() for future in done)
+        with Workers(min(workers, len(items))) as pool:
+            under_way = {pool.submit(work, item) for item in islice(waiting, _AHEAD * workers)}
+            while under_way:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                under_way |= {pool.submit(work, item) for item in islice(waiting, len(done))}
+                yield from (future.result() for future in done)
     except BrokenProcessPool as error:
         raise ResourceError("a worker was killed, most likely out of memory: use fewer workers") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def processors() -> int:

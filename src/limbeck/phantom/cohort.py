@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,10 @@ from typing import Any
 from limbeck.anatomy import Modality
 from limbeck.durable import left_behind, write_json
 from limbeck.errors import ResourceError, UsageError, nearest
-from limbeck.parent import end_with_parent
 from limbeck.phantom.absence import absent
 from limbeck.phantom.layouts import LAYOUTS
 from limbeck.phantom.patient import make
-from limbeck.threads import limited
+from limbeck.workers import Workers
 
 VERSION = 6
 """Raised whenever the same seed gives other images."""
@@ -170,14 +168,9 @@ def _worked(jobs: list[_Job], workers: int) -> Iterator[str]:
         for job in jobs:
             yield _write_case(job)
         return
-    spawn = multiprocessing.get_context("spawn")
-    with limited(1), ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent) as pool:
-        pending = [pool.submit(_write_case, job) for job in jobs]
-        try:
-            for future in as_completed(pending):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with Workers(workers) as pool:
+        for future in as_completed([pool.submit(_write_case, job) for job in jobs]):
+            yield future.result()
 
 
 def _write_case(job: _Job) -> str:

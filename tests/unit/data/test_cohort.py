@@ -351,19 +351,22 @@ def test_what_is_handed_out_at_once_does_not_grow_with_the_number_of_cases(tmp_p
     submitted, when = [], []
 
     class Pool:
-        def __init__(self, workers, **options):
+        def __init__(self, workers):
             assert workers == 2
 
-        def submit(self, job):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            assert error == (None, None, None)
+
+        def submit(self, work, job):
             submitted.append(job)
             future = Future()
-            future.set_result(job())
+            future.set_result(work(job))
             return future
 
-        def shutdown(self, cancel_futures):
-            assert cancel_futures
-
-    monkeypatch.setattr("limbeck.data.cohort.ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("limbeck.data.pool.Workers", Pool)
     for number in range(30):
         phantoms.brats_case(tmp_path / "data", f"c{number:02d}", roles=("t1",), segmented=False)
     cohort = run(tmp_path / "data", tmp_path / "cohort", workers=2, progress=lambda *_: when.append(len(submitted)))

@@ -1,6 +1,7 @@
 """Work on many cases: all of it is done, little of it at once, and a death is told."""
 
 import os
+import time
 
 import pytest
 
@@ -40,6 +41,14 @@ def test_items_are_taken_as_they_are_needed():
     next(results)
     assert len(taken) <= 8
     results.close()
+
+
+def test_who_takes_no_more_results_does_not_wait_for_them():
+    results = each(time.sleep, [0, *[120] * 4], 2)
+    next(results)
+    begun = time.monotonic()
+    results.close()
+    assert time.monotonic() - begun < 60
 
 
 def test_a_worker_that_is_killed_is_told():

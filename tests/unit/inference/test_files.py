@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -306,16 +307,26 @@ def test_a_label_without_a_code_leaves_all_as_it_was(scans, tmp_path) -> None:
     assert {path.name: path.read_bytes() for path in files.mask.parent.iterdir()} == before
 
 
-def test_a_full_disk_names_the_mask_and_leaves_all_as_it_was(scans, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), r"no space left to write [^.]*/mask\.nii\.gz:"),
+        (OSError(errno.EROFS, "Read-only file system"), r"^[^.]*/mask\.nii\.gz cannot be written: Read-only"),
+    ],
+    ids=["full", "read-only"],
+)
+def test_a_disk_that_takes_nothing_names_the_mask_and_leaves_all_as_it_was(
+    error, said, scans, tmp_path, monkeypatch
+) -> None:
     files = Files(tmp_path / "out" / "mask.nii.gz")
     written(files, scans)
     before = {path.name: path.read_bytes() for path in files.mask.parent.iterdir()}
 
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(nib, "save", full)
-    with pytest.raises(ResourceError, match=r"no space left to write [^.]*/mask\.nii\.gz:"):
+    with pytest.raises(ResourceError, match=said):
         written(files, scans)
     assert {path.name: path.read_bytes() for path in files.mask.parent.iterdir()} == before
 

@@ -1,12 +1,14 @@
 """A data set as one manifest: cases in model space, the label codes they came in, and checksums.
 
 A cohort is a folder with `cohort.json`, written last, and `cases/<id>/`. Until everything has been read and found good,
-cases gather in `.staging`; so a folder with `cohort.json` is whole, and one without is no cohort.
+cases gather in `.staging`; `cohort.json` goes before a case of another import gives way. So a folder with `cohort.json`
+is whole, and one without is no cohort. `import.lock` is held by the process that imports.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections import Counter
@@ -22,12 +24,16 @@ from limbeck.data.stored import read_object
 from limbeck.data.volume import label_scheme
 from limbeck.durable import left_behind, write_json
 from limbeck.errors import DataError, ResourceError, UsageError, nearest
+from limbeck.lock import held, holder
 from limbeck.normalisation import Normalisation
 
 __all__ = ["Cohort", "CohortCase", "import_cohort"]
 
 _MANIFEST = "cohort.json"
 _STAGING = ".staging"
+_LOCK = "import.lock"
+# What an import that was killed may have left or found; `splits` writes the last.
+_OURS = (_STAGING, _LOCK, "cases", "splits.json")
 _SAFE_NAME = re.compile(r"\w[\w.+-]*")
 _MAX_AXIS = 2**15
 
@@ -150,32 +156,29 @@ def import_cohort(
 
     Raises:
         DataError: cases are bad (a line for every problem of every case), or there are none.
-        UsageError: the folder holds another cohort or other files, or the scheme is unknown.
+        UsageError: the folder holds another cohort or other files, another process imports to it, or the scheme is
+            unknown.
         ResourceError: the disk is full or a worker was killed.
     """
     out = Path(out)
     label_scheme(scheme)
     _check_cases(cases, source)
     made: dict[str, Any] = {"spacing_mm": spacing_mm, "scheme": scheme, "normalisation": normalisation}
-    _check_target(out, {case.id for case in cases}, made)
-    jobs = [_Job(case, out, **made) for case in sorted(cases, key=lambda case: case.id)]
-    problems = _problems(jobs, workers, progress)
-    if problems and (not skip_bad or len(problems) == len(jobs)):
-        lines = "\n".join(problems[case_id] for case_id in sorted(problems))
-        raise DataError(f"{source}: nothing imported, problems in {len(problems)} of {len(jobs)} cases:\n{lines}")
-    entries = [_settle(job) for job in jobs if job.case.id not in problems]
-    manifest = {
-        "version": VERSION,
-        "layout": layout,
-        **made,
-        "source": str(Path(source).absolute()),
-        "hash": _hash([entry["content"] for entry in entries]),
-        "skipped": dict(sorted(problems.items())),
-        "cases": entries,
-    }
-    write_json(out / _MANIFEST, manifest)
-    shutil.rmtree(out / _STAGING, ignore_errors=True)
-    return Cohort.open(out)
+    ids = {case.id for case in cases}
+    _check_target(out, ids, made)
+    with held(out / _LOCK) as alone:
+        if not alone:
+            raise UsageError(f"{out}: process {holder(out / _LOCK)} imports to it: wait for it, or stop it")
+        # Once more, since a process that was faster may have finished meanwhile.
+        _check_target(out, ids, made)
+        jobs = [_Job(case, out, **made) for case in sorted(cases, key=lambda case: case.id)]
+        problems = _problems(jobs, workers, progress)
+        if problems and (not skip_bad or len(problems) == len(jobs)):
+            lines = "\n".join(problems[case_id] for case_id in sorted(problems))
+            raise DataError(f"{source}: nothing imported, problems in {len(problems)} of {len(jobs)} cases:\n{lines}")
+        origin = {"layout": layout, **made, "source": str(Path(source).absolute())}
+        _finish(out, origin, [job for job in jobs if job.case.id not in problems], problems)
+        return Cohort.open(out)
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,33 @@ def _problems(jobs: Sequence[_Job], workers: int | None, progress: Callable[[int
     return problems
 
 
+def _finish(out: Path, origin: Mapping[str, Any], jobs: Sequence[_Job], problems: Mapping[str, str]) -> None:
+    """Give all that is staged its final place and write the manifest."""
+    if any(job.staged.is_dir() for job in jobs):
+        _withdraw(out / _MANIFEST)
+    entries = [_settle(job) for job in jobs]
+    manifest = {
+        "version": VERSION,
+        **origin,
+        "hash": _hash([entry["content"] for entry in entries]),
+        "skipped": dict(sorted(problems.items())),
+        "cases": entries,
+    }
+    write_json(out / _MANIFEST, manifest)
+    shutil.rmtree(out / _STAGING, ignore_errors=True)
+
+
+def _withdraw(manifest: Path) -> None:
+    """Remove the manifest of an earlier import, for good before anything that it names is replaced."""
+    if manifest.exists():
+        manifest.unlink()
+        folder = os.open(manifest.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 def _settle(job: _Job) -> dict[str, Any]:
     """Give a staged case its final place; its entry in the manifest."""
     if job.staged.is_dir():
@@ -256,7 +286,7 @@ def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:
     """Refuse a folder that holds something else."""
     if not (out / _MANIFEST).is_file():
         there = [path for path in out.iterdir() if not left_behind(path)] if out.exists() else []
-        strangers = [path.name for path in there if path.name not in (_STAGING, "cases")]
+        strangers = [path.name for path in there if path.name not in _OURS]
         if strangers:
             raise UsageError(f"{out}: holds {strangers[0]} and is no cohort: import to a new folder")
         return

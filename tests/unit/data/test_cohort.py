@@ -8,29 +8,19 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from importing import run, tree
 from series import write_series
 
 from limbeck.anatomy import Modality
 from limbeck.cli import main
-from limbeck.data import cohort as cohorts
 from limbeck.data.case import Case, Source
 from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.cohort_case import content_hash, fingerprint
-from limbeck.data.importers import IMPORTERS, detect_layout
+from limbeck.data.importers import IMPORTERS
 from limbeck.data.preprocess import prepare
 from limbeck.data.volume import read_labels
 from limbeck.errors import DataError, UsageError
 from limbeck.normalisation import Normalisation
-
-
-def run(folder, out, **options):
-    importer, _ = detect_layout(folder)
-    options = {"scheme": importer.scheme(folder), **options}
-    return import_cohort(importer.find(folder), out, layout=importer.name, source=folder, **options)
-
-
-def tree(folder):
-    return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0])
@@ -42,7 +32,7 @@ def test_a_cohort_holds_what_the_files_hold(brats, tmp_path, spacing):
     assert steps == [(number, 5) for number in range(1, 6)]
     cohort.verify()
     assert (cohort.layout, cohort.scheme, cohort.spacing_mm, len(cohort.cases)) == ("brats", "brats2018", spacing, 5)
-    assert sorted(path.name for path in (tmp_path / "cohort").iterdir()) == ["cases", "cohort.json"]
+    assert sorted(path.name for path in (tmp_path / "cohort").iterdir()) == ["cases", "cohort.json", "import.lock"]
     for found in IMPORTERS["brats"].find(brats):
         case = cohort.case(found.id)
         assert (case.patient, case.present) == (found.patient, (True,) * 4)
@@ -204,85 +194,6 @@ def test_bad_cases_are_left_out_if_asked_and_said(brats, tmp_path):
     assert sorted(cohort.skipped) == ["Brats18_P0_1", "Brats18_P1_1", "Brats18_P2_1"]
     assert "unknown label 7" in cohort.skipped["Brats18_P1_1"]
     cohort.verify()
-
-
-def test_running_again_keeps_what_is_finished(brats, tmp_path):
-    first = run(brats, tmp_path / "cohort")
-    before = tree(tmp_path / "cohort" / "cases")
-    assert run(brats, tmp_path / "cohort").hash == first.hash
-    assert tree(tmp_path / "cohort" / "cases") == before
-    damaged = tmp_path / "cohort" / "cases" / "Brats18_P3_1" / "t2.npy"
-    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    with pytest.raises(DataError, match=r"Brats18_P3_1/t2\.npy: damaged"):
-        first.verify()
-    assert run(brats, tmp_path / "cohort").hash == first.hash
-    Cohort.open(tmp_path / "cohort").verify()
-    changed = {path.parts[0] for path, when in tree(tmp_path / "cohort" / "cases").items() if before[path] != when}
-    assert changed == {"Brats18_P3_1"}
-
-
-def test_an_interrupted_import_goes_on(brats, tmp_path):
-    class Stop(Exception):
-        pass
-
-    def stop(done, total):
-        if done == 3:
-            raise Stop
-
-    with pytest.raises(Stop):
-        run(brats, tmp_path / "cohort", progress=stop)
-    with pytest.raises(DataError):
-        Cohort.open(tmp_path / "cohort")
-    staged = tree(tmp_path / "cohort" / ".staging")
-    assert len({path.parts[0] for path in staged}) == 3
-    cohort = run(brats, tmp_path / "cohort")
-    kept = tree(tmp_path / "cohort" / "cases")
-    assert all(kept[path] == when for path, when in staged.items())
-    assert cohort.hash == run(brats, tmp_path / "fresh").hash
-
-
-def test_an_import_that_was_killed_while_it_wrote_the_manifest_goes_on(brats, tmp_path, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    def killed(path, content):
-        # As `durable` names what it has in hand.
-        path.with_name(f".0123456789ab.tmp.{path.name}").write_text("{")
-        raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(cohorts, "write_json", killed)
-        run(brats, tmp_path / "cohort")
-    assert run(brats, tmp_path / "cohort").hash == run(brats, tmp_path / "fresh").hash
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / ".mine").touch()
-    with pytest.raises(UsageError, match=r"holds \.mine"):
-        run(brats, tmp_path / "other")
-
-
-def test_a_changed_file_is_imported_again(brats, tmp_path, phantoms):
-    first = run(brats, tmp_path / "cohort")
-    phantoms.brats_case(brats / "HGG", "Brats18_P1_1", seed=99)
-    again = run(brats, tmp_path / "cohort")
-    assert again.hash != first.hash
-    assert again.hash == run(brats, tmp_path / "fresh").hash
-
-
-def test_another_cohort_or_other_files_are_never_overwritten(brats, tmp_path, phantoms):
-    run(brats, tmp_path / "cohort")
-    before = tree(tmp_path / "cohort")
-    with pytest.raises(UsageError, match=r"spacing_mm 1\.0, not 2\.0"):
-        run(brats, tmp_path / "cohort", spacing_mm=2.0)
-    with pytest.raises(UsageError, match="scheme brats2018"):
-        run(brats, tmp_path / "cohort", scheme="brats2023")
-    with pytest.raises(UsageError, match="normalisation z-score, not raw"):
-        run(brats, tmp_path / "cohort", normalisation=Normalisation.RAW)
-    phantoms.brats_case(brats / "HGG", "more")
-    with pytest.raises(UsageError, match="other cases"):
-        run(brats, tmp_path / "cohort")
-    assert tree(tmp_path / "cohort") == before
-    with pytest.raises(UsageError, match="holds"):
-        run(brats, brats)
 
 
 def test_bad_requests(brats, tmp_path):

@@ -96,7 +96,7 @@ def _train(arguments: argparse.Namespace, cohort: Cohort) -> dict[str, Path]:
             "method_settings": find(method).Settings(width=arguments.width),
             "run": RunSettings(fold=0, folds=8, seed=arguments.seed),
             "training": TrainingSettings(steps=steps, validate_every=0, save_every=250),
-            "optimiser": OptimiserSettings("adamw", 2e-3, 1e-4, "cosine", warmup=50, clip=5.0),
+            "optimiser": OptimiserSettings("adamw", 2e-3, 1e-4, schedule="cosine", warmup=50, clip=5.0),
             "sampling": SamplingSettings(patch=(64, 64, 64), batch=2),
         }
         with bar(f"{method} {subset}", steps) as advance:

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_mask(mask: Path) -> None:
     """Refuse what can be told by the name alone."""
-    from limbeck.inference.places import ENDINGS  # noqa: PLC0415 - nibabel
+    from limbeck.inference.files import ENDINGS  # noqa: PLC0415 - nibabel
 
     check_file(mask, ENDINGS)
     if not mask.parent.is_dir():

@@ -35,7 +35,7 @@ def aligned(read: Volumes, names: Mapping[Modality, str]) -> tuple[Volumes, Grid
     lost = [f"{names[modality]}" for modality, (_, grid) in sorted(read.items()) if grid.unplaced]
     if lost:
         raise DataError(
-            f"{', '.join(lost)}: neither qform nor sform says where the scan lies, so it cannot be resampled onto "
+            f"{', '.join(lost)}: its header does not say where the scan lies, so it cannot be resampled onto "
             "another one's grid: register it instead"
         )
     anchor = reference({modality: grid for modality, (_, grid) in read.items()})

@@ -187,7 +187,8 @@ class Geometry:
 def _resampled(voxels: int, native_mm: float, model_mm: float) -> int:
     if abs(native_mm - model_mm) <= _SAME_SPACING * model_mm:
         return voxels
-    return max(1, round(voxels * native_mm / model_mm))
+    # Rounded first, since the last digit of a float32 header would otherwise decide halves.
+    return max(1, round(round(voxels * native_mm / model_mm, 3)))
 
 
 def _resize(images: Tensor, shape: Size) -> Tensor:

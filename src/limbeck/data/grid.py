@@ -17,6 +17,9 @@ GRID_FIELDS = (
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
 
+# What to do about a scan whose orientation is a guess.
+PLACE_IT = "left and right may be swapped: export it with its position"
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -69,6 +72,12 @@ class Grid:
     def unplaced(self) -> bool:
         """True if the file does not say where the volume lies, so that left and right are a guess."""
         return bool(self.lacks) or self.header["qform_code"] == self.header["sform_code"] == (0.0,)
+
+    @property
+    def doubt(self) -> str:
+        """Why the orientation is a guess, in words; empty if the file says where it lies."""
+        lacks = self.lacks or "neither qform nor sform"
+        return f"{lacks}, so {self.orientation} is a guess" if self.unplaced else ""
 
     def difference(self, other: Grid, tolerance: float = 1e-3) -> str | None:
         """How `other` differs from this grid, in words; None if shape and affine agree."""

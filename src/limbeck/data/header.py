@@ -5,7 +5,6 @@ Nothing here asks for memory: a header is checked before the voxels are read.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 
@@ -24,7 +23,6 @@ _MAX_EXTENT_MM = 600.0
 _MAX_PLACE_MM = 1e6
 # Share of the box with these edges; the gantry's tilt takes a tenth of it.
 _MIN_UPRIGHT = 1e-3
-_log = logging.getLogger("limbeck")
 
 
 def check_dimensions(source: Source, shape: tuple[int, ...]) -> None:
@@ -106,11 +104,6 @@ def check_voxels(source: Source, shape: Sequence[int]) -> int:
             f"{shown(source.path)}: its header declares {by(shape)} voxels: expected at most {MAX_VOXELS} in all"
         )
     return voxels
-
-
-def warn_unplaced(source: Source, lacks: str, orientation: str) -> None:
-    """Say that a file does not tell where it lies, so that left and right may be swapped."""
-    _log.warning("%s: %s: orientation %s is a guess", shown(source.path), lacks, orientation)
 
 
 def _mm(lengths: NDArray[np.float64]) -> str:

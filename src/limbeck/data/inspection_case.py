@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +12,7 @@ from limbeck.anatomy import Modality, Subset
 from limbeck.data import fingerprint
 from limbeck.data.case import Case, Source
 from limbeck.data.findings import Finding, of_error, of_files
-from limbeck.data.grid import Grid
+from limbeck.data.grid import PLACE_IT, Grid
 from limbeck.data.inspection_labels import apart_mm, corner, examine_labels
 from limbeck.data.plausibility import doubts
 from limbeck.data.preprocess import odd_grids
@@ -81,22 +79,21 @@ def examine(case: Case, scheme: str, expect_labels: bool) -> Examination:
         expect_labels: whether a case without a segmentation is worth a word.
     """
     findings = absences(case.id, case.present, case.labels is not None or not expect_labels)
-    with _told_once():
-        volumes, unreadable = _read(case)
-        findings += unreadable
-        findings += _positions(case, volumes)
-        grid, odd = _grids(case, volumes)
-        findings += odd
-        hashes = {modality: fingerprint.of_image(image) for modality, (image, _) in volumes.items()}
-        same = {m: image for m, (image, own) in volumes.items() if grid is not None and grid.difference(own) is None}
-        twins, alike = _twins(case, volumes, hashes)
-        flat = _without_contrast(case, volumes)
-        findings += alike + flat
-        head = np.logical_or.reduce([image != 0 for image in same.values()]) if same else None
-        spoilt = twins | {modality for modality in volumes if _one_value(volumes[modality][0])}
-        odd_ones = doubts({m: image for m, image in same.items() if m not in spoilt}, grid) if grid and same else []
-        findings += [Finding(case.id, "warning", doubt.what, doubt.remedy) for doubt in odd_ones]
-        segmentation, more = examine_labels(case, scheme, grid, head)
+    volumes, unreadable = _read(case)
+    findings += unreadable
+    findings += _positions(case, volumes)
+    grid, odd = _grids(case, volumes)
+    findings += odd
+    hashes = {modality: fingerprint.of_image(image) for modality, (image, _) in volumes.items()}
+    same = {m: image for m, (image, own) in volumes.items() if grid is not None and grid.difference(own) is None}
+    twins, alike = _twins(case, volumes, hashes)
+    flat = _without_contrast(case, volumes)
+    findings += alike + flat
+    head = np.logical_or.reduce([image != 0 for image in same.values()]) if same else None
+    spoilt = twins | {modality for modality in volumes if _one_value(volumes[modality][0])}
+    odd_ones = doubts({m: image for m, image in same.items() if m not in spoilt}, grid) if grid and same else []
+    findings += [Finding(case.id, "warning", doubt.what, doubt.remedy) for doubt in odd_ones]
+    segmentation, more = examine_labels(case, scheme, grid, head)
     label_ml = segmentation.label_ml if segmentation else None
     row = row_of(case.id, case.patient, str(Subset(case.images)), grid, label_ml, head)
     prints = {modality.role: hashes[modality] for modality in hashes}
@@ -133,22 +130,6 @@ def row_of(
     return Examined(case, patient, sequences, grid.shape, spacing, grid.orientation, brain, label_ml)
 
 
-@contextmanager
-def _told_once() -> Iterator[None]:
-    """Keep readers from telling the log, for each file anew, what becomes a finding of the case."""
-    log = logging.getLogger("limbeck")
-
-    def silent(record: logging.LogRecord) -> bool:
-        del record
-        return False
-
-    log.addFilter(silent)
-    try:
-        yield
-    finally:
-        log.removeFilter(silent)
-
-
 def _read(case: Case) -> tuple[Volumes, list[Finding]]:
     """Every image that can be read, each file unpacked once, and what is wrong with the others."""
     by_file: dict[object, list[tuple[Modality, Source]]] = {}
@@ -182,19 +163,14 @@ def _each(case_id: str, members: list[tuple[Modality, Source]]) -> tuple[Volumes
 def _positions(case: Case, volumes: Volumes) -> list[Finding]:
     """What headers leave open, and slices that are thick."""
     named = {modality: (modality.role, str(case.images[modality])) for modality in volumes}
-    unplaced = [
-        (*named[modality], f"{grid.lacks or 'neither qform nor sform'}, so {grid.orientation} is a guess")
-        for modality, (_, grid) in volumes.items()
-        if grid.unplaced
-    ]
+    unplaced = [(*named[modality], grid.doubt) for modality, (_, grid) in volumes.items() if grid.doubt]
     thick = [
         (*named[modality], f"voxels are {max(grid.spacing_mm):.3g} mm long")
         for modality, (_, grid) in volumes.items()
         if max(grid.spacing_mm) > _THICK_MM
     ]
-    remedy = "left and right may be swapped: export it with its position"
     return [
-        *of_files(case.id, unplaced, remedy, len(case.images)),
+        *of_files(case.id, unplaced, PLACE_IT, len(case.images)),
         *of_files(case.id, thick, "detail along this axis is interpolated", len(case.images)),
     ]
 

@@ -18,6 +18,8 @@ from limbeck.data.volume import label_scheme, read_labels, read_volume
 from limbeck.errors import DataError
 
 _OUTSIDE = 0.05
+# Has every code from 0 to 4.
+_WIDEST = "brats2024"
 # Slices of a tumour that was drawn on this grid are seldom equal.
 _EQUAL_SLICES = 0.4
 _FEWEST_SLICES = 8
@@ -30,11 +32,11 @@ class Segmentation:
     """What a segmentation holds.
 
     Attributes:
-        label_ml: volume of each label in millilitres.
+        label_ml: volume of each label in millilitres; None if it is not known what the codes mean.
         hash: by which the same segmentation is known again; empty if nothing is labelled.
     """
 
-    label_ml: dict[str, float]
+    label_ml: dict[str, float] | None
     hash: str
 
 
@@ -45,17 +47,18 @@ def examine_labels(
 
     Args:
         case: whose it is.
-        scheme: name of its label scheme; empty if that could not be settled, and then only its grid is looked at.
+        scheme: name of its label scheme; empty if that could not be settled, and then any code that has a meaning
+            anywhere is taken, and no volume is told.
         grid: that of the images, as far as they could be read.
         head: `[X,Y,Z]`, where any image has signal.
     """
-    if case.labels is None or not scheme:
+    if case.labels is None:
         return None, []
     file = str(case.labels)
     try:
-        labels, own = read_labels(case.labels, scheme)
+        labels, own = read_labels(case.labels, scheme or _WIDEST)
     except DataError as error:
-        return None, _interpolated(case, scheme) or of_error(case.id, error, file)
+        return None, _interpolated(case, scheme or _WIDEST) or of_error(case.id, error, file)
     findings = []
     difference = grid.difference(own) if grid is not None else None
     if difference is not None and grid is not None:
@@ -70,7 +73,7 @@ def examine_labels(
     if not volumes:
         findings.append(Finding(case.id, "warning", f"{file}: all background", "check that it has no tumour", file))
     findings += _blocks(case.id, file, labels)
-    return Segmentation(volumes, fingerprint.of_labels(labels, own.affine)), findings
+    return Segmentation(volumes if scheme else None, fingerprint.of_labels(labels, own.affine)), findings
 
 
 def corner(grid: Grid, other: Grid) -> str:

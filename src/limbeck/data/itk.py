@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.grid import Grid
-from limbeck.data.header import check_affine, check_dimensions, check_extent, check_voxels, warn_unplaced
+from limbeck.data.header import check_affine, check_dimensions, check_extent, check_voxels
 from limbeck.data.itk_header import TextHeader, read_header
 from limbeck.data.source import Source, shown, suffix
 from limbeck.durable import replacing
@@ -119,8 +119,6 @@ def _open(source: Source) -> _Opened:
     header.check_length(voxels * int(match[1]) // 8)
     check_dimensions(source, shape)
     grid = _grid(source, shape, reader, header.lacks)
-    if header.lacks:
-        warn_unplaced(source, header.lacks, grid.orientation)
     return _Opened(reader, header, shape, voxels * int(match[1]) // 8, grid)
 
 

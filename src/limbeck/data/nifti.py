@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from limbeck.data.content import Content, opened
 from limbeck.data.grid import Grid, by
-from limbeck.data.header import check_affine, check_dimensions, check_extent, check_voxels, warn_unplaced
+from limbeck.data.header import check_affine, check_dimensions, check_extent, check_voxels
 from limbeck.data.source import NIFTI, Source, shown, suffix
 from limbeck.errors import DataError
 
@@ -124,8 +124,6 @@ def _declared(source: Source, content: Content) -> tuple[Layout, Grid, int]:
         raise _unreadable(content.name, error) from error
     check_affine(source, grid.affine)
     check_extent(source, grid.shape, grid.affine)
-    if grid.unplaced:
-        warn_unplaced(source, "neither qform nor sform", grid.orientation)
     return layout, grid, read
 
 

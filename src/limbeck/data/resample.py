@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import conv1d, interpolate, pad
+from torch.nn.functional import interpolate, pad
 
 
 def resize(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
@@ -36,9 +36,15 @@ def _smooth(volume: Tensor, axis: int, sigma: float) -> Tensor:
     radius = max(1, int(np.ceil(3 * sigma)))
     offsets = torch.arange(-radius, radius + 1, device=volume.device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    lines = volume.movedim(axis, -1)
-    padded = pad(lines.reshape(-1, 1, lines.shape[-1]), (radius, radius), mode="replicate")
-    return conv1d(padded, (kernel / kernel.sum())[None, None]).reshape(lines.shape).movedim(-1, axis)
+    kernel = kernel / kernel.sum()
+    edges = [0] * 6
+    edges[2 * (4 - axis)] = edges[2 * (4 - axis) + 1] = radius
+    padded, length = pad(volume, edges, mode="replicate"), volume.shape[axis]
+    # Shifted sums: a convolution along one axis of a large volume takes several times as long.
+    smooth = torch.zeros_like(volume)
+    for start, weight in enumerate(kernel.tolist()):
+        smooth.add_(padded.narrow(axis, start, length), alpha=weight)
+    return smooth
 
 
 def resize_labels(labels: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from limbeck.inference.segmentation import Segmentation
 
 DICOM_SEG = ".dcm"
+# What a mask may be called; of these, detached headers are none, since two files cannot take their names at once.
+ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", DICOM_SEG)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Files:
         Raises:
             UsageError: one of the files exists.
         """
-        leftovers = () if self.mask.exists() else self._leftovers()
+        # The JSON may also be that of a mask in another format.
+        leftovers = () if any(mask.exists() for mask in self._masks()) else self._leftovers()
         for path in self.wanted(options):
             if path.exists() and path not in leftovers:
                 raise UsageError(f"{shown(path)} exists: give --overwrite to replace it")
@@ -105,6 +108,10 @@ class Files:
         except (OSError, ValueError):
             return {}
         return facts if isinstance(facts, dict) and {"limbeck", "model", "mask_sha256"} <= facts.keys() else {}
+
+    def _masks(self) -> tuple[Path, ...]:
+        """The mask, and masks in other formats that would have the same JSON."""
+        return tuple(self.mask.with_name(f"{self._stem}{ending}") for ending in ENDINGS)
 
     def _leftovers(self) -> tuple[Path, ...]:
         """What is ours by what the JSON says."""

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from limbeck.anatomy import Modality, Subset
-from limbeck.data.grid import Grid
+from limbeck.data.grid import PLACE_IT, Grid
 from limbeck.data.plausibility import doubts
 from limbeck.data.preprocess import GridsDifferError, Prepared, Scan, read_scans, to_model_space
 from limbeck.data.source import Source
@@ -124,6 +124,8 @@ class Model:
         except GridsDifferError as error:
             raise DataError(f"{error}; if they are registered, --resample (resample=True) does the rest") from error
         # Before the images are turned and normalised, which would hide what is odd about them.
+        if read.grid.doubt:
+            warnings.append(f"{read.grid.doubt}: {PLACE_IT}")
         warnings += [*read.notes, *(f"{doubt.what}: {doubt.remedy}" for doubt in doubts(read.arrays, read.grid))]
         card = self.members[0].card
         prepared = to_model_space(read, card.spacing_mm, card.normalisation)

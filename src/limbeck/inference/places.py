@@ -13,9 +13,6 @@ from limbeck.errors import DataError, ResourceError, UsageError
 from limbeck.inference.files import DICOM_SEG, Options
 from limbeck.inference.folder import Job
 
-# What a mask may be called; of these, detached headers are none, since two files cannot take their names at once.
-ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd", DICOM_SEG)
-
 
 def check_case_names(names: Iterable[str]) -> None:
     """Refuse names of cases that name no file, or a file in another folder.

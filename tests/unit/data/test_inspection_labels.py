@@ -82,5 +82,12 @@ def test_the_farthest_corner_says_how_far_grids_lie_apart(examined):
     assert corner(grid, Grid.of((40, 40, 41), LPS)) == ""
 
 
-def test_without_codes_nothing_is_said_of_labels(examined):
-    assert examined(ball(), "") == (None, [])
+def test_without_codes_the_mask_is_judged_and_no_volume_told(examined):
+    segmentation, findings = examined(ball(), "")
+    assert segmentation is not None and segmentation.label_ml is None and findings == []
+    strange = ball()
+    strange[strange > 0] = 7
+    _, (finding,) = examined(strange, "")
+    assert "unknown label 7" in finding.what
+    _, (finding,) = examined(np.zeros_like(strange), "")
+    assert "all background" in finding.what

@@ -121,7 +121,7 @@ def test_a_header_without_a_place_is_refused() -> None:
     array, on = two[Modality.FLAIR]
     header = {**on.header, "qform_code": (0.0,), "sform_code": (0.0,)}
     two[Modality.FLAIR] = (array, Grid(on.shape, on.affine, header))
-    with pytest.raises(DataError, match="flair: neither qform nor sform"):
+    with pytest.raises(DataError, match="flair: its header does not say where"):
         read_scans(two, align=True)
 
 

@@ -339,3 +339,13 @@ def test_a_mask_that_fits_no_series_is_refused_under_its_own_name(tmp_path) -> N
     with pytest.raises(UsageError, match=rf"^{re.escape(str(files.mask))}: none of the scans is a DICOM series on"):
         write(files, content, {}, PLAIN, {Modality.T1: Source(series)})
     assert list(tmp_path.iterdir()) == [series]
+
+
+def test_the_json_of_a_mask_in_another_format_is_not_replaced(scans, tmp_path) -> None:
+    made = Files(tmp_path / "m.nii.gz")
+    made.mask.write_bytes(b"a mask")
+    made.facts.write_text('{"limbeck": "1", "model": {}, "mask_sha256": ""}')
+    with pytest.raises(UsageError, match=r"m\.json exists"):
+        Files(tmp_path / "m.nrrd").refuse_existing(Options())
+    made.mask.unlink()
+    Files(tmp_path / "m.nrrd").refuse_existing(Options())

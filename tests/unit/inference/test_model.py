@@ -310,3 +310,13 @@ def test_other_grids_are_resampled_on_request_and_told(runs) -> None:
     assert len(result.warnings) == 1
     assert "t2 (12 x 14 x 16) was resampled onto the grid of t1ce (14 x 16 x 12)" in result.warnings[0]
     assert "nothing was registered" in result.warnings[0]
+
+
+def test_a_scan_whose_left_and_right_are_a_guess_is_used_and_told(runs, tmp_path) -> None:
+    array, where = images("flair")["flair"]
+    image = nib.Nifti1Image(array, where)
+    image.set_qform(None, 0)
+    image.set_sform(None, 0)
+    nib.save(image, tmp_path / "flair.nii.gz")
+    told = Model.load(runs["flair"], "cpu", "float32").segment({"flair": tmp_path / "flair.nii.gz"}).warnings
+    assert [line for line in told if "is a guess: left and right may be swapped" in line]

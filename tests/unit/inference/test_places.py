@@ -12,9 +12,9 @@ from segmenting import jobs_of, write_patient
 from limbeck.anatomy import Modality
 from limbeck.data.source import Source
 from limbeck.errors import DataError, ResourceError, UsageError
-from limbeck.inference.files import Files, Options
+from limbeck.inference.files import ENDINGS, Files, Options
 from limbeck.inference.folder import Job
-from limbeck.inference.places import ENDINGS, check_case_names, check_format, check_places, check_scans
+from limbeck.inference.places import check_case_names, check_format, check_places, check_scans
 
 PLAIN = Options()
 

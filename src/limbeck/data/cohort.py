@@ -273,13 +273,22 @@ def _settle(job: _Job) -> dict[str, Any]:
 def _check_cases(cases: Sequence[Case], source: Path) -> None:
     if not cases:
         raise DataError(f"{source}: no cases found")
-    ids = [case.id for case in cases]
-    unsafe = [name for name in ids if not _SAFE_NAME.fullmatch(name)]
-    twice = sorted(name for name, count in Counter(ids).items() if count > 1)
-    if unsafe:
-        raise DataError(f"case {unsafe[0]!r}: expected a name of letters, digits and _ . + -")
-    if twice:
-        raise DataError(f"case {twice[0]!r} occurs more than once: give each case its own name")
+    if problems := odd_names(cases):
+        raise DataError("\n".join(problems))
+
+
+def odd_names(cases: Sequence[Case]) -> list[str]:
+    """A line for each name of a case that no cohort can have: it occurs twice, or is not fit for a folder."""
+    counts = Counter(case.id for case in cases)
+    odd = [
+        f"case {name!r}: not a name for a folder: expected letters, digits and _ . + -, without spaces"
+        for name in counts
+        if not _SAFE_NAME.fullmatch(name)
+    ]
+    twice = [
+        f"case {name!r} occurs more than once: give each its own name" for name in sorted(counts) if counts[name] > 1
+    ]
+    return odd + twice
 
 
 def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ An error would stop the import of its case; a warning would not, and says what t
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any
 
 from limbeck.anatomy import Modality, Subset
 from limbeck.data.case import Case
-from limbeck.data.cohort import Cohort
+from limbeck.data.cohort import Cohort, odd_names
 from limbeck.data.cohort_case import CohortCase, content_hash
 from limbeck.data.findings import Finding, of_error
 from limbeck.data.grid import by
@@ -133,12 +132,11 @@ def inspect(
 
 
 def _named_once(cases: list[Case], report: Report) -> list[Case]:
-    """The cases, of several with one name the last; that there are such, or no cases at all, is a finding."""
+    """The cases, of several with one name the last; names that no cohort can have, or no cases at all, are findings."""
     if not cases:
         report.findings.append(Finding("", "error", f"{report.source}: no cases", "check the folder and its layout"))
-    counts = Counter(case.id for case in cases)
-    for name in sorted(name for name, count in counts.items() if count > 1):
-        report.findings.append(Finding("", "error", f"case {name!r} occurs more than once", "give each its own name"))
+    for line in odd_names(cases):
+        report.findings += of_error("", DataError(line))
     return list({case.id: case for case in cases}.values())
 
 

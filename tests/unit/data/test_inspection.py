@@ -146,6 +146,8 @@ def test_names_that_an_import_would_refuse_are_told_all(tmp_path, phantoms):
     scan = phantoms.save(tmp_path / "a b.nii.gz", np.arange(8 * 9 * 10.0).reshape(8, 9, 10))
     rows = [f"{name},{scan.name}" for name in ("Patient 1", "Zoë 2", "fine")]
     (tmp_path / "cases.csv").write_text("\n".join(["case,flair", *rows]) + "\n")
-    told = [finding for finding in inspect(tmp_path / "cases.csv").findings if "not a name for a folder" in finding.what]
+    told = [
+        finding for finding in inspect(tmp_path / "cases.csv").findings if "not a name for a folder" in finding.what
+    ]
     assert [finding.severity for finding in told] == ["error", "error"]
     assert "'Patient 1'" in told[0].what and "'Zoë 2'" in told[1].what

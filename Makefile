@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 ARGS ?=
+MODELS ?=
 
 # -qq: errors only.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq -c constraints.txt
@@ -33,10 +34,12 @@ test-browser: $(VENV)/.dev
 	  echo "make test-browser: found no Chromium and may not install one: install it, then run this again" >&2; exit 1; }
 	LIMBECK_BROWSER=required OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser $(ARGS)
 
-# Ten thousand mutated NIfTI files through every reader; a case's number makes it again:
-# make fuzz ARGS="--first 4711 --files 1". ARGS="--out FILE" writes the figures as JSON.
+# Ten thousand mutated NIfTI files through every reader, and thousands of spoilt models and files of settings; a case's
+# number makes it again: make fuzz ARGS="--first 4711 --files 1" MODELS="--models 0 --files 0", or the other way round.
+# "--out FILE" in either writes the figures as JSON.
 fuzz: $(VENV)/.dev
 	$(BIN)/python tests/fuzz/long_run.py --workers $(WORKERS) $(ARGS)
+	$(BIN)/python tests/fuzz/model_folders_run.py --workers $(WORKERS) $(MODELS)
 
 # The built wheel in clean environments. Others: make wheel ARGS="--python python3.12 python3.13 --resolution newest lowest".
 wheel: $(VENV)/.dev

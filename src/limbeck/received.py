@@ -125,7 +125,7 @@ def read_yaml(path: Path) -> Any:
         return _plain(text)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ValueError(line + _in_print(error.problem or "no YAML")) from error
+        raise ValueError(line + _in_print(", ".join(filter(None, (error.context, error.problem))))) from error
     except yaml.YAMLError as error:
         raise ValueError(_in_print(" ".join(str(error).split()))) from error
     except RecursionError as error:

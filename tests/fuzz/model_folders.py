@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from model_folders_parts import (
     CANARY,
+    OUTSIDE,
     PICKLES,
     VALUES,
     Raw,
@@ -60,6 +61,11 @@ class Made:
     kind: str
     outcome: Outcome
     given: Literal["all", "flair"]
+
+
+def kind_of(number: int) -> str:
+    """How the folder of a number is spoilt."""
+    return KINDS[number % len(KINDS)].__name__
 
 
 def make(number: int, root: Path, work: Path) -> Made:
@@ -265,13 +271,11 @@ def _what_is_read(folder: Path, rng: random.Random) -> Path:
 def link(folder: Path, rng: random.Random) -> Outcome:
     """A file or a folder is a link to the same outside, to nothing, to itself or to a device."""
     path = _what_is_read(folder, rng)
-    outside = folder.parent / "outside"
+    outside = folder.parent / OUTSIDE / path.name
+    outside.parent.mkdir()
     path.rename(outside)
-    targets = (outside, Path("../outside"), outside, Path("nowhere"), Path(path.name), Path("/dev/zero"), Path("/"))
-    target = rng.choice(targets)
-    if target == Path("../outside"):
-        target = Path(os.path.relpath(outside, path.parent))
-    path.symlink_to(target)
+    relative = Path(os.path.relpath(outside, path.parent))
+    path.symlink_to(rng.choice((outside, relative, outside, *map(Path, ("nowhere", path.name, "/dev/zero", "/")))))
     return "refused"
 
 

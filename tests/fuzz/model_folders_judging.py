@@ -25,7 +25,7 @@ import nibabel as nib
 import numpy as np
 from judging import Fault
 from model_folders import Made
-from model_folders_parts import CANARY
+from model_folders_parts import CANARY, OUTSIDE
 from model_folders_sound import Kind, sound
 from numpy.typing import NDArray
 from segmenting import GRID, write_patient
@@ -41,6 +41,13 @@ PATIENCE = 180
 # Over what the parent holds: a small network, a small patient and what a card of the largest size parses to.
 SLACK = 2**29
 LONGEST = 1500
+
+
+# Events of Python's audit; none of them belongs to reading a model.
+ACTS = (
+    *("pickle.find_class", "os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "code.__new__"),
+    *("socket.connect", "ftplib.connect", "urllib.Request", "webbrowser.open", "pty.spawn"),
+)
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,8 @@ def in_child(task: Callable[[], int], said: Path) -> Ended:
     if not told:
         raise Fault(f"died of signal {os.WTERMSIG(status)}: {text[-300:]}")
     content = json.loads(told)
+    if content["acts"]:
+        raise Fault(f"did what no model may make it do: {content['acts'][:3]}")
     if content["peak"] > SLACK:
         raise Fault(f"took {content['peak'] / 2**20:.0f} MiB")
     return Ended(content["code"], text, content["seconds"], content["peak"])
@@ -201,7 +210,8 @@ def in_child(task: Callable[[], int], said: Path) -> Ended:
 
 def _work(task: Callable[[], int], said: Path, pipe: int) -> None:
     """What the child does; it never comes back from here."""
-    code = 70
+    code, acts = 70, []
+    sys.addaudithook(lambda event, arguments: _watch(event, arguments, said.parent, acts))
     begun, before = time.process_time(), _most_memory()
     try:
         descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -214,9 +224,22 @@ def _work(task: Callable[[], int], said: Path, pipe: int) -> None:
     except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace")[:4000])
     finally:
-        facts = {"code": code, "seconds": time.process_time() - begun, "peak": max(_most_memory() - before, 0)}
+        peak = max(_most_memory() - before, 0)
+        facts = {"code": code, "seconds": time.process_time() - begun, "peak": peak, "acts": acts[:10]}
         os.write(pipe, json.dumps(facts).encode())
         os._exit(0)
+
+
+def _watch(event: str, arguments: tuple[object, ...], work: Path, acts: list[str]) -> None:
+    """Note what only executed data would do: build objects of a pickle, start programs, read what a link leads to."""
+    if event in ACTS:
+        acts.append(f"{event} {arguments}"[:200])
+    elif (
+        event == "open"
+        and str(work) in str(arguments[0])
+        and work / OUTSIDE in Path(str(arguments[0])).resolve().parents
+    ):
+        acts.append(f"open {arguments[0]}")
 
 
 def _limit() -> None:

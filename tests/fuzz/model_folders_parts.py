@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 CANARY = "canary"
+# Where a link leads.
+OUTSIDE = "outside"
 Place: TypeAlias = tuple[str | int, ...]
 
 

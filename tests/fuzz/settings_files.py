@@ -5,6 +5,7 @@ Each goes through the code that reads it, in a child; that may refuse it in one 
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import shutil
@@ -20,6 +21,7 @@ from model_folders_sound import sound
 from limbeck.benchmark.matrix import read as read_matrix
 from limbeck.benchmark.state import verified
 from limbeck.cli import main
+from limbeck.commands.settings import Settings
 from limbeck.errors import LimbeckError, ModelError
 from limbeck.evaluation.eligible import fold_of, learnt_from
 from limbeck.evaluation.protocol import find
@@ -68,6 +70,18 @@ YAML: tuple[str, ...] = (
     "../..",
 )
 FILES = ("fold.json", "environment.json", "places.json", "postprocess.json", "DONE")
+
+
+def kind_of(number: int) -> str:
+    """Who reads the file of a number."""
+    return list(READERS)[number % len(READERS)].__name__
+
+
+def warm(root: Path) -> None:
+    """Make the sound run, and import in this process what every child will need."""
+    sound(root)
+    Settings("supervised").parse([])
+    importlib.import_module("limbeck.commands.train")
 
 
 def judge(number: int, root: Path, work: Path) -> Ended:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _HELD: set[int] = set()
@@ -37,7 +37,9 @@ def held(path: Path, wait: bool = False) -> Iterator[bool]:
             return
         _HELD.add(descriptor)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):
+            # On a full disk whatever is written next tells, and names itself.
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield True
         os.ftruncate(descriptor, 0)
     finally:

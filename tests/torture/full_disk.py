@@ -234,9 +234,10 @@ class Trials:
         self.unharmed(what)
 
     def _clear(self, line: str) -> bool:
-        """Whether a line names a file or folder that the command was to write."""
+        """Whether a line names a file or folder that the command was to write, or the temporary folder."""
         written = {part for name in self.right for part in Path(name).parts}
-        return line.startswith("limbeck: ") and any(name in line for name in (*written, str(self.calm.folder)))
+        places = (*written, str(self.calm.folder), str(self.calm.temporary))
+        return line.startswith("limbeck: ") and any(place in line for place in places)
 
     def unharmed(self, what: str) -> None:
         """Blame what was there before and is neither the same nor as it should become."""

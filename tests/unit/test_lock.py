@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from limbeck.lock import held, holder
 
@@ -34,6 +37,16 @@ def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
         assert holder(path) == str(os.getpid())
     with held(path) as again:
         assert again
+
+
+def test_a_lock_is_held_also_where_its_number_finds_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with held(tmp_path / "lock") as first, held(tmp_path / "lock") as second:
+        assert first and not second
+        assert holder(tmp_path / "lock") == "unknown"
 
 
 def test_a_lock_ends_with_its_holder_even_if_children_live_on(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ else, is refused.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.anatomy import Modality
-from limbeck.durable import left_behind, write_json
+from limbeck.durable import lacks_space, left_behind, write_json
 from limbeck.errors import ResourceError, UsageError, nearest
 from limbeck.phantom.absence import absent
 from limbeck.phantom.layouts import LAYOUTS
@@ -179,7 +178,7 @@ def _write_case(job: _Job) -> str:
     try:
         LAYOUTS[job.layout].write(job.out, job.name, replace(patient, images=images))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if lacks_space(error):
             raise ResourceError(
                 f"no space left to write {job.name} in {job.out}: free some and run the command again"
             ) from None

@@ -20,6 +20,8 @@ from typing import Any
 
 # Before NumPy and torch start.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Small patients are made by a module of the tests; processes that are spawned take the path over.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 _AT_ONCE = 100
 _SHOWN = 20

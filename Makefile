@@ -45,6 +45,12 @@ fuzz: $(VENV)/.dev
 wheel: $(VENV)/.dev
 	$(BIN)/python tests/torture/installed_wheel.py $(ARGS)
 
+# Hundreds of commands killed at random moments and given again, and commands without the space or the right to write.
+# FIGURES=FOLDER writes kills.json and full_disk.json there. ARGS go to the first: make torture ARGS="--only import".
+torture: $(VENV)/.dev
+	$(BIN)/python tests/torture/kills.py --verbose $(if $(FIGURES),--out $(FIGURES)/kills.json) $(ARGS)
+	$(BIN)/python tests/torture/full_disk.py --verbose $(if $(FIGURES),--out $(FIGURES)/full_disk.json)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

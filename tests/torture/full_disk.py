@@ -297,11 +297,11 @@ def on_small_disks(trials: Trials, shares: tuple[float, ...]) -> None:
     trials.tally.read_only += 1
 
 
-def without_root(trials: Trials) -> None:
+def without_root(trials: Trials, limits: int) -> None:
     """A limit on the size of a file; a folder that nothing may be made in."""
     trials.undisturbed(lambda: 0)
     sizes = trials.sizes()
-    for limit in sorted({sizes[-1] // 2, sizes[len(sizes) // 2] - 1, _SMALLEST}):
+    for limit in sorted({sizes[-1] // 2, sizes[len(sizes) // 2] - 1, _SMALLEST}, reverse=True)[:limits]:
         trials.prepare()
         trials.hindered(
             f"files of {limit} bytes at most",
@@ -369,7 +369,7 @@ def torture(words: argparse.Namespace) -> dict[str, Tally]:
                     trials.blame("cannot begin", str(error))
                 return asdict(trials.tally)
 
-            ways: list[Callable[[Trials], None]] = [without_root]
+            ways: list[Callable[[Trials], None]] = [lambda trials: without_root(trials, words.limits)]
             if mounts:
                 ways.insert(0, lambda trials: on_small_disks(trials, tuple(words.shares)))
             whole = Tally()
@@ -410,6 +410,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", help="scenarios")
     parser.add_argument("--shares", nargs="+", type=float, default=SHARES, help="of the space that is needed")
+    parser.add_argument("--limits", type=int, default=3, help="how many limits on the size of a file, at most")
     parser.add_argument("--careless", choices=CARELESS, default="none", help="break the writer: must be caught")
     parser.add_argument("--verbose", action="store_true", help="show each scenario when it is done")
     parser.add_argument("--out", type=Path, help="JSON to write")

@@ -19,7 +19,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -59,7 +58,7 @@ class Tally:
     in_a_write: int = 0
     alone: int = 0
     fresh: int = 0
-    words: Counter[str] = field(default_factory=Counter)
+    words: dict[str, int] = field(default_factory=dict)
     series: int = 0
     not_whole: int = 0
     not_equal: int = 0
@@ -104,7 +103,7 @@ class Torture:
         from kill_moments import Surroundings  # noqa: PLC0415
 
         self.scenario, self.bench = scenario, bench
-        self.seed, self.by_the_clock = words.seed, words.by_the_clock
+        self.seed, self.before = words.seed, words.before
         self.words = scenario.words(bench)
         self.calm = Surroundings(place.work, place.temporary)
         self.where = Surroundings(place.work, place.temporary, CARELESS[words.careless])
@@ -141,11 +140,12 @@ class Torture:
         if fresh:
             # What is of interest begins when all is imported.
             return Moment("time", draw.uniform(0.5, 1.0) * self.fresh_seconds(), alone=alone)
-        if draw.random() < self.by_the_clock:
+        if not self.before and draw.random() < BY_THE_CLOCK:
             return Moment("time", draw.uniform(0, self.undisturbed.seconds), alone=alone)
         # Every kind as likely as any other, or the one that ends the work would hardly ever be met.
-        call = draw.choice(self.undisturbed.calls[draw.choice(sorted(self.undisturbed.calls))])
-        if draw.random() < 0.5:
+        kinds = [kind for kind in sorted(self.undisturbed.calls) if kind.startswith(self.before)]
+        call = draw.choice(self.undisturbed.calls[draw.choice(kinds)])
+        if self.before or draw.random() < 0.5:
             return Moment("before", call=call, alone=alone)
         return Moment("after", 10 ** draw.uniform(-5, -2.3), call, alone)
 
@@ -160,9 +160,9 @@ class Torture:
 
     def _undisturbed(self) -> Undisturbed:
         ends = []
-        for _ in range(2):
+        for where in (self.calm, self.where):
             self.scenario.prepare(self.bench, self.calm)
-            ended = self._run(self.calm)
+            ended = self._run(where)
             if ended.code != 0:
                 raise RuntimeError(f"{self.scenario.name}, undisturbed: {ended.code}: {ended.told}")
             ends.append(Undisturbed(self._content(), _kinds(ended.trail), ended.seconds))
@@ -184,7 +184,8 @@ class Torture:
         self.tally.in_a_write += left or ended.word in ("fsync", "rename", "remove")
         self.tally.alone += moment.alone
         self.tally.fresh += fresh
-        self.tally.words[ended.word or "by the clock"] += 1
+        word = ended.word or "by the clock"
+        self.tally.words[word] = self.tally.words.get(word, 0) + 1
 
     def _judge(self, told: str) -> None:
         lines = self._problems()
@@ -261,17 +262,32 @@ def copying() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             content = temporary.read_bytes()
+            size = len(content) // 8 + 1
             with target.open("wb") as stream:
-                for part in (content[: len(content) // 2], content[len(content) // 2 :]):
-                    stream.write(part)
+                for start in range(0, len(content), size):
+                    stream.write(content[start : start + size])
                     stream.flush()
                     os.fsync(stream.fileno())
 
     patch_everywhere("replacing", durable.replacing, careless)
 
 
-# Ways of writing that this harness has to catch.
-CARELESS: dict[str, Callable[[], None]] = {"copying": copying, "none": lambda: None}
+def in_place() -> None:
+    """Make this process write under the final name from the first byte on."""
+    from kill_moments import patch_everywhere  # noqa: PLC0415
+
+    from limbeck import durable  # noqa: PLC0415
+
+    @contextmanager
+    def careless(target: Path) -> Iterator[Path]:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield target
+
+    patch_everywhere("replacing", durable.replacing, careless)
+
+
+# Ways of writing that the harnesses have to catch.
+CARELESS: dict[str, Callable[[], None]] = {"copying": copying, "in-place": in_place, "none": lambda: None}
 
 
 @contextmanager
@@ -341,6 +357,8 @@ def _add(whole: Tally, part: Tally) -> None:
     for name, value in vars(part).items():
         if name == "left_mib":
             whole.left_mib = max(whole.left_mib, value)
+        elif name == "words":
+            whole.words = {word: whole.words.get(word, 0) + value.get(word, 0) for word in {**whole.words, **value}}
         else:
             setattr(whole, name, getattr(whole, name) + value)
 
@@ -362,9 +380,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=280, help="how many in all")
     parser.add_argument("--only", nargs="+", help="scenarios")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument(
-        "--by-the-clock", type=float, default=BY_THE_CLOCK, metavar="SHARE", help="of all kills; others hit a call"
-    )
+    parser.add_argument("--before", default="", metavar="CALL", help="right before such calls alone: fsync, rename")
     parser.add_argument("--first", type=int, default=0, help="number of the first series, to do one again")
     parser.add_argument("--careless", choices=CARELESS, default="none", help="break the writer: must be caught")
     parser.add_argument("--no-fresh", dest="fresh", action="store_false", help="forks alone, to be quick")

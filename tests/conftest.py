@@ -20,6 +20,13 @@ import torch
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture: work of a benchmark that runs in a test's own process takes the threads it was given."""
+    del item
+    torch.set_num_threads(1)
+
+
 def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
     """An audit hook, since a patch would miss sockets that are made from C or before the first test."""
     # A family of -1 wraps a descriptor that exists already.

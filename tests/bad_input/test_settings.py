@@ -19,8 +19,8 @@ from workbench import FAST, USAGE
         (["phantom", "--cases", "1", "--seed", "-1", "--out", "x"], ("--seed", "'-1'", "at least 0")),
         (["phantom", "--cases", "1", "--spacing", "50", "--out", "x"], ("50", "0.5 to 6")),
         (
-            ["phantom", "--cases", "1", "--layout", "brats2012", "--out", "x"],
-            ("'brats2012'", "did you mean 'brats2021'?"),
+            ["phantom", "--cases", "1", "--layout", "nnunett", "--out", "x"],
+            ("'nnunett'", "did you mean 'nnunet'?"),
         ),
         (["demo", "--width", "9", "--out", "x"], ("width", "9", "multiple of 8")),
         (["demo", "--subset", "flare", "--out", "x"], ("'flare'", "did you mean 'flair'?")),

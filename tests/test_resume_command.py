@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -106,6 +107,20 @@ def test_the_same_command_goes_on_too_and_resume_beside_it_begins_nothing(place,
     assert "seed was 0, is 4" in said and "steps was 7, is 9" in said and said.count("\n") == 1
     assert list(out.iterdir()) == [run]
     assert main(place.words(out, "--resume")) == 0
+    assert left(run) == left(place.whole)
+
+
+def test_the_first_run_of_a_process_is_that_of_any_other(place, tmp_path, monkeypatch) -> None:
+    """Lightning, which is imported for the device, draws from Python's generator on its way in."""
+    original = experiment.fabric_for
+
+    def imported(settings: Any) -> Any:
+        random.random()
+        return original(settings)
+
+    monkeypatch.setattr(experiment, "fabric_for", imported)
+    assert main(place.words(tmp_path / "runs")) == 0
+    (run,) = (tmp_path / "runs").iterdir()
     assert left(run) == left(place.whole)
 
 

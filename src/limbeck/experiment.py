@@ -292,13 +292,14 @@ def _train(folder: Path, ready: _Ready, report: Callable[[int, float], None]) ->
     if (folder / DONE).is_file():
         return folder
     experiment, cohort, fold = ready.experiment, ready.cohort, ready.fold
+    # Before the seed: importing Lightning draws from Python's generator, in the first run of a process alone.
+    fabric = fabric_for(experiment.training)
     randomness.seed(experiment.run.seed)
     kind = find(experiment.method)
     methods = {role: teacher.method for role, teacher in ready.teachers.items()}
     method = build(experiment.method, experiment.method_settings, Context(experiment.subsets, teachers=methods))
     cases = [cohort.case(name) for name in fold.train]
     reader = CropReader(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged)
-    fabric = fabric_for(experiment.training)
     job = Job(
         folder,
         ready.card,

@@ -12,7 +12,6 @@ that nobody disturbed. Leaves with 1 if one thing was wrong.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import re
@@ -31,17 +30,14 @@ from typing import Any
 # Before NumPy and torch start, here and in all processes of commands.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
+from mounts import LARGE, apart, give_up_override, read_only, resize, small_disk
+
 # How much of what a command writes there is room for.
 SHARES = (0.0, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9)
-LARGE = 512 * 2**20
 # Commands that would do the same again; the others differ in what they write, and how.
 LEFT_OUT = ("phantom bids",)
 # In bytes; semaphores are files too, and no place of a command's.
 _SMALLEST = 64
-_CLONE_NEWNS = 0x00020000
-_MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
-_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass
@@ -66,62 +62,6 @@ class Tally:
     lines: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
-
-
-# --- the kernel -------------------------------------------------------------------------------------------------------
-
-
-def _call(name: str, *given: Any) -> None:
-    if getattr(_LIBC, name)(*given) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
-
-
-def _mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
-    _call("mount", source.encode(), str(target).encode(), kind.encode(), flags, options.encode() or None)
-
-
-def apart() -> None:
-    """Give this process mounts of its own, which end with it.
-
-    Raises:
-        OSError: it may not.
-    """
-    _call("unshare", _CLONE_NEWNS)
-    _mount("none", Path("/"), "", _MS_REC | _MS_PRIVATE)
-
-
-def small_disk(place: Path, size: int) -> None:
-    """Mount a tmpfs."""
-    place.mkdir(parents=True, exist_ok=True)
-    _mount("limbeck", place, "tmpfs", 0, f"size={size}")
-
-
-def resize(place: Path, size: int) -> None:
-    """Change a tmpfs; what is in it stays, also if it is more than that."""
-    _mount("limbeck", place, "tmpfs", _MS_REMOUNT, f"size={size}")
-
-
-def read_only(place: Path, asked: bool) -> None:
-    """Make a tmpfs read-only, or no longer."""
-    _mount("limbeck", place, "tmpfs", _MS_REMOUNT | (_MS_RDONLY if asked else 0), f"size={LARGE}")
-
-
-def give_up_override() -> None:
-    """Be bound by permissions, also as root."""
-
-    class Header(ctypes.Structure):
-        _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-    class Data(ctypes.Structure):
-        _fields_ = tuple((name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable"))
-
-    header, data = Header(0x20080522, 0), (Data * 2)()
-    _call("capget", ctypes.byref(header), data)
-    for name in ("effective", "permitted", "inheritable"):
-        kept = getattr(data[0], name) & ~(1 << _CAP_DAC_OVERRIDE | 1 << _CAP_DAC_READ_SEARCH)
-        setattr(data[0], name, kept)
-    _call("capset", ctypes.byref(header), data)
 
 
 def in_a_child(action: Callable[[], Any]) -> Any:
@@ -344,9 +284,9 @@ def _kind(line: str) -> str:
 
 def torture(words: argparse.Namespace) -> dict[str, Tally]:
     """Every scenario; name -> tally."""
+    from careless import CARELESS  # noqa: PLC0415
     from kill_moments import preload  # noqa: PLC0415
     from kill_scenarios import SCENARIOS, make_bench  # noqa: PLC0415
-    from kills import CARELESS  # noqa: PLC0415
 
     preload()
     mounts = may_mount()
@@ -405,7 +345,7 @@ def line(name: str, tally: Tally) -> str:
 
 
 def main() -> int:
-    from kills import CARELESS  # noqa: PLC0415
+    from careless import CARELESS  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", help="scenarios")

@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ from typing import Any
 
 # Before NumPy and torch start, here and in all processes of commands.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+
+from careless import CARELESS
 
 SHARED_MEMORY = Path("/dev/shm")
 MOST_KILLS_IN_A_SERIES = 3
@@ -247,47 +249,6 @@ def _kinds(trail: tuple[str, ...]) -> dict[str, list[int]]:
         name = re.sub(r"[0-9a-f]{8,}|\d+", "", Path(path).name) if path else name
         kinds.setdefault(f"{word} {name}", []).append(number)
     return kinds
-
-
-def copying() -> None:
-    """Make this process write as `durable` warns: elsewhere first, then copied under the final name."""
-    from kill_moments import patch_everywhere  # noqa: PLC0415
-
-    from limbeck import durable  # noqa: PLC0415
-
-    @contextmanager
-    def careless(target: Path) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory() as folder:
-            temporary = Path(folder) / target.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            content = temporary.read_bytes()
-            size = len(content) // 8 + 1
-            with target.open("wb") as stream:
-                for start in range(0, len(content), size):
-                    stream.write(content[start : start + size])
-                    stream.flush()
-                    os.fsync(stream.fileno())
-
-    patch_everywhere("replacing", durable.replacing, careless)
-
-
-def in_place() -> None:
-    """Make this process write under the final name from the first byte on."""
-    from kill_moments import patch_everywhere  # noqa: PLC0415
-
-    from limbeck import durable  # noqa: PLC0415
-
-    @contextmanager
-    def careless(target: Path) -> Iterator[Path]:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield target
-
-    patch_everywhere("replacing", durable.replacing, careless)
-
-
-# Ways of writing that the harnesses have to catch.
-CARELESS: dict[str, Callable[[], None]] = {"copying": copying, "in-place": in_place, "none": lambda: None}
 
 
 @contextmanager

@@ -113,12 +113,7 @@ def test_the_same_command_goes_on_too_and_resume_beside_it_begins_nothing(place,
 def test_the_first_run_of_a_process_is_that_of_any_other(place, tmp_path, monkeypatch) -> None:
     """Lightning, which is imported for the device, draws from Python's generator on its way in."""
     original = experiment.fabric_for
-
-    def imported(settings: Any) -> Any:
-        random.random()
-        return original(settings)
-
-    monkeypatch.setattr(experiment, "fabric_for", imported)
+    monkeypatch.setattr(experiment, "fabric_for", lambda settings: (random.random(), original(settings))[1])
     assert main(place.words(tmp_path / "runs")) == 0
     (run,) = (tmp_path / "runs").iterdir()
     assert left(run) == left(place.whole)

@@ -52,15 +52,15 @@ def problems(folder: Path, masks_have_json: str = "") -> list[str]:
 
     Args:
         folder: where the command worked.
-        masks_have_json: pattern of masks that may not stand without their JSON.
+        masks_have_json: pattern of masks that may not stand without their JSON and all that it names.
     """
     found = []
     for path in finals(folder):
         name = str(path.relative_to(folder))
         try:
             _check(path)
-            if masks_have_json and fnmatch(name, masks_have_json) and not _facts(path).is_file():
-                raise ValueError("it has no JSON")
+            if masks_have_json and fnmatch(name, masks_have_json):
+                _committed(path)
         except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, LimbeckError) as error:
             found.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
         except Exception as error:
@@ -101,18 +101,23 @@ def _beside(path: Path, files: dict[str, str]) -> None:
 
 
 def _prediction(path: Path, facts: dict[str, Any]) -> None:
-    """A JSON without a mask was left by a kill; beside a mask it tells the truth."""
-    mask = path.with_name(f"{path.name.removesuffix('.json')}.nii.gz")
+    """A JSON without a mask was left by a kill; beside a mask it tells the truth of all that is there."""
+    stem = path.name.removesuffix(".json")
+    mask, probabilities = (path.with_name(f"{stem}{end}.nii.gz") for end in ("", "_probabilities"))
     if mask.is_file():
-        if sha256(mask) != facts["mask_sha256"]:
-            raise ValueError("it lies beside another mask")
-        probabilities = path.with_name(f"{path.name.removesuffix('.json')}_probabilities.nii.gz")
-        if "probabilities_sha256" in facts and sha256(probabilities) != facts["probabilities_sha256"]:
-            raise ValueError("it lies beside other probabilities")
+        for part, key in ((mask, "mask_sha256"), (probabilities, "probabilities_sha256")):
+            if key in facts and part.is_file() and sha256(part) != facts[key]:
+                raise ValueError(f"it lies beside another {part.name}")
 
 
-def _facts(mask: Path) -> Path:
-    return mask.with_name(mask.name.removesuffix(".nii.gz").removesuffix("_probabilities") + ".json")
+def _committed(mask: Path) -> None:
+    stem = mask.name.removesuffix(".nii.gz")
+    # Which may come before its mask.
+    if stem.endswith("_probabilities"):
+        return
+    facts = json.loads(mask.with_name(f"{stem}.json").read_text(encoding="utf-8"))
+    if "probabilities_sha256" in facts and not mask.with_name(f"{stem}_probabilities.nii.gz").is_file():
+        raise ValueError("it has no probabilities")
 
 
 def _table(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import sys
 from typing import Any
@@ -18,6 +19,10 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# A shell that starts something in the background has it ignore Ctrl-C, and what it starts inherits that; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Here, since on its way in it draws from Python's generator, and the first run of a process would differ.
+import lightning.fabric  # noqa: F401
 import pytest
 import torch
 from safetensors.torch import load_file

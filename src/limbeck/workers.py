@@ -37,7 +37,7 @@ class Workers(ProcessPoolExecutor):
     ) -> Future[Result]:
         """Hand out work, for which a process is started while there are fewer than `count`."""
         # Ctrl-C goes to the whole group, and every process would show where it was. Processes inherit what is blocked;
-        # a signal that comes meanwhile waits for this one.
+        # a signal that comes meanwhile waits for this one, unless another thread takes it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with limited(1):

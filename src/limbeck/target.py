@@ -42,14 +42,30 @@ class Target(Enum):
     def decode(self, scores: Tensor) -> Tensor:
         """Scores `[B,C,*]` to a label map `[B,*]` uint8; thresholds are 0.5, regions are read from outside in."""
         if self is Target.SOFTMAX_LABELS:
-            return scores.argmax(dim=1).to(torch.uint8)
+            return _greatest(scores)[1]
         if self is Target.SIGMOID_LABELS:
-            best, tissue = scores.max(dim=1)
-            return torch.where(best > 0.5, tissue + 1, 0).to(torch.uint8)
+            best, tissue = _greatest(scores)
+            return (tissue + 1).mul_(best > 0.5)
         whole, core, enhancing = (scores > 0.5).unbind(dim=1)
-        decoded = torch.where(whole, int(Label.OEDEMA), int(Label.BACKGROUND))
-        decoded = torch.where(whole & core, int(Label.NECROTIC_CORE), decoded)
-        return torch.where(whole & core & enhancing, int(Label.ENHANCING), decoded).to(torch.uint8)
+        core = whole & core
+        decoded = whole.to(torch.uint8).mul_(int(Label.OEDEMA))
+        decoded.masked_fill_(core, int(Label.NECROTIC_CORE))
+        return decoded.masked_fill_(core & enhancing, int(Label.ENHANCING))
+
+
+def _greatest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The greatest score of `[B,C,*]` and its channel as uint8, each `[B,*]`; of equals, the first.
+
+    What `max` gives, which takes forty times as long on a CPU, and more where the axes were turned.
+    """
+    best = scores[:, 0].clone()
+    channel = torch.zeros_like(best, dtype=torch.uint8)
+    for index in range(1, scores.shape[1]):
+        greater = (scores[:, index] > best).view(torch.uint8)
+        # No earlier channel has a higher number, so the maximum is what was found last.
+        torch.maximum(channel, greater.mul_(index), out=channel)
+        torch.maximum(best, scores[:, index], out=best)
+    return best, channel
 
 
 def regions(labels: Tensor) -> Tensor:

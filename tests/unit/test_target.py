@@ -78,3 +78,26 @@ def test_the_best_tissue_above_one_half_wins(scores: list[float], label: Label) 
 def test_inside_follows_the_labels_of_the_region(region: Region) -> None:
     codes = torch.arange(len(Label), dtype=torch.uint8)
     assert inside(codes, region).tolist() == [label in region.labels for label in Label]
+
+
+def plainly(target: Target, scores: torch.Tensor) -> torch.Tensor:
+    """What decoding is, in torch's own words for a greatest score."""
+    best, channel = scores.max(dim=1)
+    if target is Target.SOFTMAX_LABELS:
+        return channel
+    if target is Target.SIGMOID_LABELS:
+        return torch.where(best > 0.5, channel + 1, 0)
+    # Oedema 2, then necrotic core 1, then enhancing 3: steps of 2, -1 and 2 over the nested regions.
+    nested = (scores > 0.5).int().cumprod(dim=1)
+    return 2 * nested[:, 0] - nested[:, 1] + 2 * nested[:, 2]
+
+
+@TARGETS
+def test_decoding_is_what_the_greatest_score_says_however_the_axes_lie(target: Target) -> None:
+    # Few values, so that many voxels have a tie.
+    scores = torch.randint(0, 5, (2, target.channels, 7, 9, 11), generator=torch.Generator().manual_seed(3)) / 4
+    before, expected = scores.clone(), plainly(target, scores).long()
+    assert torch.equal(target.decode(scores).long(), expected)
+    turned = scores.flip(2).permute(0, 1, 4, 3, 2)
+    assert torch.equal(target.decode(turned).long(), expected.flip(1).permute(0, 3, 2, 1))
+    assert torch.equal(scores, before), "what was decoded is left as it was"

@@ -24,7 +24,7 @@ from limbeck.phantom.layouts import LAYOUTS
 from limbeck.phantom.patient import make
 from limbeck.workers import Workers
 
-VERSION = 6
+VERSION = 7
 """Raised whenever the same seed gives other images."""
 
 RECORD = "phantoms.json"

@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 
 from limbeck.anatomy import Label, Modality
-from limbeck.phantom import acquisition, head, mimics, tumour
+from limbeck.phantom import acquisition, head, mimics, mishaps, tumour
 from limbeck.phantom.appearance import Painter
 from limbeck.phantom.field import Field, Lattice, Mask, blur, separable
 from limbeck.phantom.head import DRAFT, Head
@@ -46,7 +46,7 @@ def make(seed: int, index: int, spacing_mm: float = 1.0) -> Patient:
         index: of the patient.
         spacing_mm: voxel size; the grid is 240 x 240 x 155 mm.
     """
-    streams = np.random.default_rng([seed, index]).spawn(4)
+    streams = np.random.default_rng([seed, index]).spawn(5)
     shape, corner, target = grid(spacing_mm)
     own = tumour.plan(streams[1])
     traits = head.traits(streams[0])
@@ -62,8 +62,11 @@ def make(seed: int, index: int, spacing_mm: float = 1.0) -> Patient:
     images = {}
     for modality in Modality:
         faults = acquisition.draw(streams[3], modality)
-        seen = acquisition.acquire(streams[3], painter.paint(streams[2], modality), faults, target)
-        images[modality] = _embedded(np.where(mask, np.maximum(seen, 1), np.float32(0)), shape, corner)
+        mishap = mishaps.draw(streams[4])
+        signal = mishaps.disturbed(painter.paint(streams[2], modality), mishap, target)
+        seen = acquisition.acquire(streams[3], signal, faults, target)
+        inside = mask & mishaps.covered(mishap, target)
+        images[modality] = _embedded(np.where(inside, np.maximum(seen, 1), np.float32(0)), shape, corner)
     return Patient(f"phantom-{seed}-{index:05d}", images, _embedded(labels, shape, corner), spacing_mm)
 
 

@@ -189,7 +189,12 @@ def _header(
     if "%" in detached or detached.upper().startswith("LIST") or name.is_absolute() or ".." in name.parts:
         raise _UnfitError(f"its voxels lie in {detached}: expected one file beside the header; export it again")
     data = path.parent / name if detached else path
-    if not data.is_file():
+    try:
+        there = data.is_file()
+    except OSError as error:
+        # The name is too long, for one.
+        raise _UnfitError(f"its voxels lie in {detached!r:.80} ({error.strerror}): export it again") from error
+    if not there:
         raise _UnfitError(f"its voxels lie in {detached}, which is missing: bring that file back too")
     if skip < -1 or (skip and (packed or not detached)):
         raise _UnfitError(f"{skip} bytes of its data are to be skipped: expected none; export it again")

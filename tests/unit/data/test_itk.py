@@ -242,6 +242,12 @@ def test_missing_foreign_and_empty_files(tmp_path):
             fails(tmp_path / f"scan{suffix}")
 
 
+def test_a_data_file_whose_name_no_system_takes(tmp_path):
+    text = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_SHORT\n"
+    (tmp_path / "scan.mhd").write_text(f"{text}ElementDataFile = {'x' * 300}.raw\n")
+    assert "its voxels lie in 'xxx" in fails(tmp_path / "scan.mhd")
+
+
 def test_a_file_without_a_position_is_read_and_says_so(tmp_path, head):
     text = "ObjectType = Image\nNDims = 3\nDimSize = 24 28 20\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
     (tmp_path / "bare.mha").write_bytes(text.encode() + head.tobytes(order="F"))

@@ -170,6 +170,14 @@ def test_unknown_labels_are_named(tmp_path, phantoms, value):
     assert f"unknown label {value:g}" in line
 
 
+def test_a_code_between_codes_is_told_as_it_is_with_its_cause(tmp_path, phantoms):
+    labels = phantoms.head()[1].astype(np.float32)
+    labels[labels == 3] = 4
+    labels[0, 0, 0] = 1.0000001
+    line = fails(phantoms.save(tmp_path / "seg.nii.gz", labels), labels=True)
+    assert "unknown label 1.00000012, which interpolation leaves: resample" in line
+
+
 def test_unknown_labels_lead_to_the_right_scheme(tmp_path, phantoms):
     line = fails(phantoms.save(tmp_path / "seg.nii.gz", phantoms.head()[1]), labels=True)
     assert "fit brats2023" in line

@@ -164,14 +164,21 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def _table(source: Path) -> Path:
     path = source if source.is_file() else _only_table(source)
     if path is None:
+        names = ", ".join(table.name for table in sorted(_tables(source))[:3])
+        if names:
+            raise DataError(f"{shown(source)}: several tables of cases in it ({names}): name one of the files")
         raise DataError(f"{shown(source)}: no table of cases in it: expected one CSV file, {EXPLANATION}")
     return path
 
 
 def _only_table(folder: Path) -> Path | None:
     """The one file in a folder that is a table of cases."""
-    tables = [path for path in files(folder, 1) if path.suffix.lower() in SUFFIXES and _fits(path)]
+    tables = _tables(folder)
     return tables[0] if len(tables) == 1 else None
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [path for path in files(folder, 1) if path.suffix.lower() in SUFFIXES and _fits(path)]
 
 
 def _fits(path: Path) -> bool:

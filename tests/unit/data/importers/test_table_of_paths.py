@@ -123,7 +123,7 @@ def test_a_folder_with_one_table_in_it(tmp_path):
     write(tmp_path, "case,t1", "a,x.nii.gz", name="other.csv")
     with pytest.raises(DataError, match="no known layout"):
         detect_layout(tmp_path)
-    with pytest.raises(DataError, match="no table of cases"):
+    with pytest.raises(DataError, match=r"several tables of cases in it \(cases.csv, other.csv\): name one"):
         detect_layout(tmp_path, "table")
 
 

@@ -47,7 +47,11 @@ class Prepared:
 
     def brain(self, margin: int = 0) -> Box:
         """The block of model space that holds every non-zero voxel of every sequence."""
-        return Box.around((self.images != 0).any(axis=0), margin)
+        occupied = np.zeros(self.geometry.shape, np.bool_)
+        for modality in np.flatnonzero(self.available):
+            # By bits, all but the sign: NumPy compares float16 a voxel at a time.
+            occupied |= (self.images[modality].view(np.uint16) << 1) != 0
+        return Box.around(occupied, margin)
 
 
 @dataclass(frozen=True, eq=False)

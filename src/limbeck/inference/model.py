@@ -25,7 +25,8 @@ from limbeck.inference.flips import flipped_mean
 from limbeck.inference.member import Member, member_of_run
 from limbeck.inference.pack import is_pack, read_pack
 from limbeck.inference.postprocess import DropSmallEnhancing
-from limbeck.inference.predictor import Predictor, to_native
+from limbeck.inference.predictor import Predictor
+from limbeck.inference.scored import Scored
 from limbeck.inference.segmentation import Segmentation
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import load_method
@@ -146,7 +147,9 @@ class Model:
             ModelError: a member's files were damaged or taken away since the model was loaded, or its scores are no
                 numbers.
         """
-        images = torch.from_numpy(patient.prepared.images)
+        # All that follows is of the brain alone: around it there is nothing to be found.
+        brain = patient.prepared.brain()
+        images = torch.from_numpy(patient.prepared.images[(slice(None), *brain.slices)])
         total: torch.Tensor | None = None
         predictors = self._predictors(patient.choice.members)
         for predictor in predictors:
@@ -156,11 +159,12 @@ class Model:
         if not bool(torch.isfinite(total).all()):
             names = ", ".join(patient.choice.members)
             raise ModelError(f"{names}: it gives scores that are no numbers: its weights are none of a trained method")
-        geometry, target = patient.prepared.geometry, predictors[0].card.target
-        labels, native = to_native(total.div_(len(predictors)), geometry, target)
+        geometry = patient.prepared.geometry
+        scored = Scored(total.div_(len(predictors)), brain, geometry, predictors[0].card.target)
+        labels = scored.labels()
         if processing is not None:
             labels = processing.apply(labels, geometry.grid.voxel_ml * 1000)
-        return Segmentation(labels, native.numpy(), geometry.grid, target, patient.choice, patient.warnings)
+        return Segmentation(labels, scored, geometry.grid, scored.target, patient.choice, patient.warnings)
 
     def segment(
         self,

@@ -12,18 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.anatomy import Label, Modality, Subset
+from limbeck.anatomy import Modality, Subset
 from limbeck.batch import View
 from limbeck.data.cohort import CohortCase
-from limbeck.data.geometry import Geometry
 from limbeck.errors import ModelError, UsageError
 from limbeck.inference.crop import CentreCrop
+from limbeck.inference.scored import Scored, background
 from limbeck.inference.sliding import Position, sliding_window
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import CARD, PREVIOUS, Card, load_card, load_method
 from limbeck.normalisation import Normalisation
-from limbeck.target import Target
 
 # Written last into a run's folder: what lies there is finished.
 DONE = "DONE"
@@ -77,8 +76,8 @@ class Predictor:
         was_training = self.method.training
         self.method.to(self.device).eval()
         available = torch.tensor(subset.mask())
-        background = _background(self.card.target)
-        whole = background[:, None, None, None].repeat(1, *images.shape[1:])
+        outside = background(self.card.target)
+        whole = outside[:, None, None, None].repeat(1, *images.shape[1:])
         everything = tuple(slice(0, length) for length in images.shape[1:])
         box = _box(images[list(subset.channels)]) if window is None else everything
         if box is not None:
@@ -88,7 +87,7 @@ class Predictor:
                 available.to(self.device),
                 window or self.card.patch,
                 self.overlap,
-                background=background.to(self.device),
+                background=outside.to(self.device),
             )
             whole[(slice(None), *box)] = inside.cpu()
         self.method.train(was_training)
@@ -112,26 +111,18 @@ class Predictor:
         images = np.zeros((len(Modality), *case.shape), np.float16)
         for modality in used:
             images[modality] = case.images(modality)
-        background = _background(self.card.target).tolist()
         if crop is None:
-            scores = case.restore(self.scores(torch.from_numpy(images), used), background)
+            inside, box = self.scores(torch.from_numpy(images), used), case.crop
         else:
             box = crop.box(case.geometry)
-            inside = case.restore(torch.from_numpy(images))[(slice(None), *box.slices)]
-            scores = box.restore(self.scores(inside, used, crop.size), case.geometry.shape, background)
-        return to_native(scores, case.geometry, self.card.target)[0]
+            block = case.restore(torch.from_numpy(images))[(slice(None), *box.slices)]
+            inside = self.scores(block, used, crop.size)
+        return Scored(inside, box, case.geometry, self.card.target).labels()
 
     def _predict(self, view: View) -> Tensor:
         view = View(view.images.float(), view.available, view.origin)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return self.method.predict(view)
-
-
-def to_native(scores: Tensor, geometry: Geometry, target: Target) -> tuple[NDArray[np.uint8], Tensor]:
-    """The label map `[X,Y,Z]` and the scores `[C,X,Y,Z]` on the scan's own grid, of scores in model space."""
-    native = geometry.to_native_scores(scores)
-    labels: NDArray[np.uint8] = target.decode(native[None])[0].numpy()
-    return labels, native
 
 
 def load(
@@ -182,13 +173,6 @@ def check_normalisation(card: Card, found: Normalisation, where: object) -> None
             f"{where}: intensities are {found}, this model was trained on {wanted}: "
             f"import the data to a new folder with --normalisation {wanted}"
         )
-
-
-def _background(target: Target) -> Tensor:
-    scores = torch.zeros(target.channels)
-    if target is Target.SOFTMAX_LABELS:
-        scores[Label.BACKGROUND] = 1.0
-    return scores
 
 
 def _box(images: Tensor) -> tuple[slice, slice, slice] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from limbeck.anatomy import Label, Region, Subset
 from limbeck.data.grid import Grid
 from limbeck.inference.choice import Choice
+from limbeck.inference.scored import Scored
 from limbeck.target import Target
 
 
@@ -19,7 +21,7 @@ class Segmentation:
 
     Attributes:
         labels: `[X,Y,Z]` uint8, codes of `anatomy.Label`, on the scan's own grid.
-        scores: `[C,X,Y,Z]` float32 in [0, 1] on the same grid, before any post-processing.
+        found: the scores, as they came or on the same grid.
         grid: where the voxels lie.
         target: what C means.
         choice: which sequences and which members of the model made it.
@@ -27,11 +29,17 @@ class Segmentation:
     """
 
     labels: NDArray[np.uint8]
-    scores: NDArray[np.float32]
+    found: Scored | NDArray[np.float32]
     grid: Grid
     target: Target
     choice: Choice
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def scores(self) -> NDArray[np.float32]:
+        """`[C,X,Y,Z]` float32 in [0, 1] on the same grid, before any post-processing; made when first asked for."""
+        # Hundreds of megabytes that a mask alone has no need of.
+        return self.found.scores().numpy() if isinstance(self.found, Scored) else self.found
 
     @property
     def subset(self) -> Subset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -12,6 +13,9 @@ from scipy import stats
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+# Where medians of draws lie, in roots of the number of values from the middle: six deviations, if each value is another
+# patient's.
+_REACH = 3.0
 
 
 class Interval(NamedTuple):
@@ -111,11 +115,7 @@ class Bootstrap:
         ordered, owner = numbers[order], self._owner[order]
         medians = []
         for counts in self._blocks():
-            # A patient who is drawn twice brings his values twice: the middle of the values by their counts.
-            reached = np.cumsum(counts[:, owner], axis=1, dtype=np.int32)
-            reached *= 2
-            whole = reached[:, -1:] // 2
-            lower, upper = (np.count_nonzero(below, axis=1) for below in (reached < whole, reached <= whole))
+            lower, upper = _middle(counts, owner)
             medians.append((ordered[lower] + ordered[upper]) / 2)
         return self._interval(medians)
 
@@ -147,6 +147,35 @@ def _counts(patients: int, resamples: int, seed: int) -> NDArray[np.unsignedinte
         drawn += patients * np.arange(len(block))[:, None]
         block[:] = np.bincount(drawn.ravel(), minlength=block.size).reshape(block.shape)
     return counts
+
+
+def _middle(counts: NDArray[np.unsignedinteger[Any]], owner: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where the middle two of each draw's values stand among all values in order, `[2,resamples]`.
+
+    A patient who is drawn twice brings the values twice: it is the middle of the values by their counts.
+
+    Args:
+        counts: how often each patient was drawn, `[resamples,patients]`.
+        owner: the patient of each value, the values in ascending order, `[values]`.
+    """
+    # The middle of a draw lies near the middle of all, so that the values there are enough.
+    reach = round(_REACH * math.sqrt(len(owner)))
+    first, last = max(len(owner) // 2 - reach, 0), min(len(owner) // 2 + reach, len(owner))
+    begun = _drawn(counts, owner[:first])
+    reached = begun[:, None] + np.cumsum(counts[:, owner[first:last]], axis=1, dtype=np.int32)
+    whole = _drawn(counts, owner)
+    # Patients with very many scans each may move it further.
+    if (first and (2 * begun >= whole).any()) or (last < len(owner) and (2 * reached[:, -1] <= whole).any()):
+        first, reached = 0, np.cumsum(counts[:, owner], axis=1, dtype=np.int32)
+    reached *= 2
+    return first + np.stack([(reached < whole[:, None]).sum(axis=1), (reached <= whole[:, None]).sum(axis=1)])
+
+
+def _drawn(counts: NDArray[np.unsignedinteger[Any]], owner: NDArray[np.intp]) -> NDArray[np.int32]:
+    """How many of these values each draw holds, `[resamples]`."""
+    scans = np.bincount(owner, minlength=counts.shape[1]).astype(np.float32)
+    # A product of floats is much faster, and exact: whole numbers below 2^24.
+    return (counts.astype(np.float32) @ scans).astype(np.int32)
 
 
 def _parts(resamples: int, patients: int) -> int:

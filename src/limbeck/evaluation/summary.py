@@ -52,18 +52,18 @@ def by_case(rows: Iterable[Row], metric: str) -> dict[str, dict[str, float]]:
     Raises:
         DataError: a case lacks a region.
     """
-    values: dict[str, dict[str, list[float]]] = {}
+    values: dict[str, dict[Region, list[float]]] = {}
     for row in rows:
         if row.metric == metric:
-            values.setdefault(row.case, {}).setdefault(row.region.name, []).append(row.value)
-    columns: dict[str, dict[str, float]] = {}
+            values.setdefault(row.case, {}).setdefault(row.region, []).append(row.value)
+    columns: dict[str, dict[str, float]] = {name: {} for name in COLUMNS} if values else {}
     for case, regions in sorted(values.items()):
-        missing = [region.name for region in Region if region.name not in regions]
+        missing = [region.name for region in Region if region not in regions]
         if missing:
             raise DataError(f"case {case!r} has no {metric} for {', '.join(missing)}; expected all three regions")
-        means = {region.name: sum(regions[region.name]) / len(regions[region.name]) for region in Region}
-        for name, value in {**means, MEAN: sum(means.values()) / len(means)}.items():
-            columns.setdefault(name, {})[case] = value
+        means = [sum(regions[region]) / len(regions[region]) for region in Region]
+        for name, value in zip(COLUMNS, (*means, sum(means) / len(means)), strict=True):
+            columns[name][case] = value
     return columns
 
 
@@ -97,7 +97,8 @@ def summarise(
     Raises:
         DataError: a case has no patient, or lacks a region in one of the seeds.
     """
-    seeds = seed_means(rows, metric)
+    repeated = len({row.seed for row in rows}) > 1
+    seeds = seed_means(rows, metric) if repeated else {}
     found = {}
     for column, of_cases in values.items():
         numbers = list(of_cases.values())

@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -99,7 +100,8 @@ def definition(metric: str) -> str:
     return DEFINITIONS[metric]
 
 
-@dataclass(frozen=True)
+# Slots, since there may be millions.
+@dataclass(frozen=True, slots=True)
 class Row:
     """One metric of one region of one case, predicted by one run from one subset of the sequences.
 
@@ -166,6 +168,7 @@ class Row:
 
 COLUMNS = ("schema", *(field.name for field in fields(Row)))
 _SUBSET_ORDER = {subset: position for position, subset in enumerate(Subset.every())}
+_SUBSETS = {str(subset): subset for subset in _SUBSET_ORDER}
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
@@ -219,25 +222,33 @@ def _parse(path: Path, lines: Iterator[tuple[int, list[str]]]) -> list[Row]:
         found = ",".join(header) or "nothing"
         raise DataError(f"{path}, line 1: found the header {found!r}; expected {','.join(COLUMNS)!r}")
     rows: list[Row] = []
-    first_line: dict[object, int] = {}
+    numbers: list[int] = []
     for line, cells in lines:
         try:
-            row = _row(cells)
+            rows.append(_row(cells))
         except LimbeckError as error:
             raise DataError(f"{path}, line {line}: {error}") from error
-        if row.key in first_line:
-            raise DataError(f"{path}, line {line}: repeats line {first_line[row.key]}: {_describe(row)}")
-        first_line[row.key] = line
-        rows.append(row)
+        numbers.append(line)
     if not rows:
         raise DataError(f"{path}: holds a header and no results; expected at least one row")
+    # As `write` leaves them, no two are the same; what was joined or edited by other tools may hold some twice.
+    if not all(before.key < after.key for before, after in pairwise(rows)):
+        _refuse_repeats(path, rows, numbers)
     return rows
+
+
+def _refuse_repeats(path: Path, rows: Sequence[Row], numbers: Sequence[int]) -> None:
+    first_line: dict[object, int] = {}
+    for row, line in zip(rows, numbers, strict=True):
+        if (first := first_line.setdefault(row.key, line)) != line:
+            raise DataError(f"{path}, line {line}: repeats line {first}: {_describe(row)}")
 
 
 def _row(cells: list[str]) -> Row:
     if len(cells) != len(COLUMNS):
         raise DataError(f"found {len(cells)} cells; expected {len(COLUMNS)}")
-    named = dict(zip(COLUMNS, cells, strict=True))
+    # A name stands in many rows, and is kept once.
+    named = dict(zip(COLUMNS, map(sys.intern, cells), strict=True))
     if named["schema"] != str(SCHEMA):
         raise DataError(f"found schema {named['schema']!r}; this version reads {SCHEMA}")
     if named["region"] not in Region.__members__:
@@ -248,7 +259,7 @@ def _row(cells: list[str]) -> Row:
         fold=_whole(named, "fold"),
         seed=_whole(named, "seed"),
         case=named["case"],
-        subset=Subset.parse(named["subset"]),
+        subset=_SUBSETS.get(named["subset"]) or Subset.parse(named["subset"]),
         region=Region[named["region"]],
         metric=named["metric"],
         value=_number(named, "value"),

@@ -13,7 +13,7 @@ from limbeck.evaluation.comparable import Origin, split
 from limbeck.evaluation.published import of
 from limbeck.evaluation.ranking import rank
 from limbeck.evaluation.summary import MEAN
-from limbeck.evaluation.table import RAW, Row
+from limbeck.evaluation.table import Row
 from limbeck.report import failures, figures, heatmap, page, paper_tables, provenance, ranking_table, viewer
 from limbeck.report.comparison import Comparison, compare
 from limbeck.report.grid import html_table as html_of
@@ -65,15 +65,16 @@ def write_results(
     chapters = split(rows)
     with TemporaryDirectory(prefix="limbeck-report-") as folder:
         sections = [Section("At a glance", fragments=[provenance.listing(provenance.facts(rows))])]
+        found = []
         for number, (origin, own) in enumerate(chapters.items()):
             name = f", {_chapter(origin, list(chapters))}" if len(chapters) > 1 else ""
-            sections += _chapter_sections(own, patients, Path(folder) / str(number), name, number)
+            comparison = compare(own, patients=patients)
+            sections += _chapter_sections(own, comparison, Path(folder) / str(number), name, number)
+            found.append((own, collect(comparison), name))
         if scenes:
             sections.append(_viewer(scenes))
         shown = {(scene.case, mask.run, mask.subset) for scene in scenes for mask in scene.masks}
-        for origin, own in chapters.items():
-            name = f", {_chapter(origin, list(chapters))}" if len(chapters) > 1 else ""
-            sections.append(_failures(own, shown, name))
+        sections += [_failures(own, series, shown, name) for own, series, name in found]
         if records:
             sections += _runs(records, Path(folder))
         return page.write(
@@ -109,9 +110,8 @@ def _chapter(origin: Origin, others: Sequence[Origin]) -> str:
 
 
 def _chapter_sections(
-    rows: Sequence[Row], patients: Mapping[str, str] | None, folder: Path, name: str, number: int
+    rows: Sequence[Row], comparison: Comparison, folder: Path, name: str, number: int
 ) -> list[Section]:
-    comparison = compare(rows, patients=patients)
     series = collect(comparison)
     found = versus(comparison)
     sections = [
@@ -248,14 +248,14 @@ def _viewer(scenes: Sequence[Scene]) -> Section:
     )
 
 
-def _failures(rows: Sequence[Row], shown: set[tuple[str, str, str]], name: str) -> Section:
+def _failures(rows: Sequence[Row], series: Sequence[Series], shown: set[tuple[str, str, str]], name: str) -> Section:
     ranked = failures.predictions(rows)
     linked = any((one.case, one.run, str(one.subset)) in shown for one in ranked[:_WORST])
     return Section(
         f"Failures, worst first{name}",
         fragments=[
             "<h3>Cases by their mean over all methods and sequences</h3>",
-            failures.hardest_table(collect(compare(row for row in rows if row.processing == RAW)), _HARDEST),
+            failures.hardest_table(series, _HARDEST),
             "<h3>Single predictions, by the mean Dice of their regions</h3>",
             failures.worst_table(ranked, _WORST, shown),
         ],

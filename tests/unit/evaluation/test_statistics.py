@@ -77,6 +77,17 @@ def test_the_median_of_a_draw_is_that_of_its_values(size):
     assert Bootstrap(owner, resamples=500, seed=7).of_median(values) == pytest.approx(tuple(wanted))
 
 
+@pytest.mark.parametrize(("size", "people"), [(400, 400), (401, 401), (400, 130), (300, 4)])
+def test_the_median_of_a_draw_is_found_wherever_it_lies(size, people):
+    # Of many values only the middle ones are gone through; a few people with many scans each move it out of them.
+    owner = np.arange(size) % people
+    values = np.random.default_rng(6).random(size) + owner * (people == 4)
+    draws = np.random.default_rng(8).integers(people, size=(200, people))
+    spelt = [np.median(np.concatenate([values[who::people] for who in draw])) for draw in draws]
+    wanted = np.quantile(spelt, [0.025, 0.975])
+    assert Bootstrap(owner.tolist(), resamples=200, seed=8).of_median(values) == pytest.approx(tuple(wanted))
+
+
 def test_whatever_was_measured_on_the_same_scans_sees_the_same_draws():
     values = np.random.default_rng(5).normal(size=15)
     first, second = Bootstrap(range(15)), Bootstrap([f"p{number}" for number in range(15)])

@@ -35,6 +35,7 @@ COMMANDS = {
     "report": ("report", "one page from results"),
     "pack": ("pack", "several runs in one model that picks by what is given"),
     "predict": ("predict", "segment a patient or a folder of patients"),
+    "export": ("export", "a model as ONNX, for programs without torch"),
     "methods": ("methods", "the methods, their papers, teachers and subsets"),
     "info": ("info", "versions, device and folders"),
     "doctor": ("doctor", "check that this installation works"),

@@ -20,7 +20,7 @@ from limbeck.report.grid import html_table as html_of
 from limbeck.report.page import Picture, Section
 from limbeck.report.provenance import RunRecord
 from limbeck.report.scores import LOWER_BOUND, Series, bounds, collect, series_label, subsets_of
-from limbeck.report.strips import paired_strips
+from limbeck.report.strips import MOST_DOTS, paired_strips
 from limbeck.report.tables import html_table
 from limbeck.report.versus import Versus, versus
 from limbeck.report.versus import grid as versus_grid
@@ -188,11 +188,13 @@ def _gain(series: Sequence[Series], bound: Series, found: Versus, name: str, num
 
 def _strips(strips: str, lowest: Series, found: Versus, name: str) -> Section:
     table = html_of(versus_grid(found))
+    crowded = any(len(cases) > MOST_DOTS for cases in lowest.dice.values())
     return Section(
         f"Paired differences from {lowest.label}{name}",
         [
             f"A dot is a case: its mean Dice minus that of {lowest.label} from the same sequences. The black line is "
             "the median; beside it, in how many cases the method was better."
+            + (f" Of more than {MOST_DOTS} cases, the band's height is their number." if crowded else "")
         ],
         fragments=[
             strips,

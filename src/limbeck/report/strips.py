@@ -1,4 +1,7 @@
-"""Paired differences from a baseline: a dot for every case, so that a mean cannot hide who gained and who lost."""
+"""Paired differences from a baseline: a dot for every case, so that a mean cannot hide who gained and who lost.
+
+Where there are too many dots to tell apart, and for a browser to draw, a band is as high as there are cases.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,18 @@ import html
 from collections.abc import Sequence
 from statistics import median
 
+import numpy as np
+
 from limbeck.evaluation.summary import MEAN
 from limbeck.report.heatmap import dots, dots_head
 from limbeck.report.scores import Series, differences, subsets_of
 
 _WIDTH, _HEIGHT = 200, 26
 _LOST, _GAINED = "#b35806", "#542788"
+# Of one strip; a page has a strip for each method and subset.
+MOST_DOTS = 200
+# Steps of a band on either side of zero, and the height in px that a single case has at least.
+_STEPS, _LEAST = 20, 1.0
 
 
 def paired_strips(series: Sequence[Series], bound: Series) -> str:
@@ -47,11 +56,7 @@ def paired_strips(series: Sequence[Series], bound: Series) -> str:
 def _cell(values: Sequence[float], reach: float) -> str:
     if not values:
         return '<td class="none">–</td>'
-    marks = "".join(
-        f'<circle cx="{_place(value, reach):.1f}" cy="{_HEIGHT / 2 + _jitter(number):.1f}" r="2.6" '
-        f'fill="{_GAINED if value > 0 else _LOST}"/>'
-        for number, value in enumerate(values)
-    )
+    marks = _band(values, reach) if len(values) > MOST_DOTS else _dots(values, reach)
     middle = median(values)
     better = sum(value > 0 for value in values)
     told = f"median {middle:+.3f}; better in {better} of {len(values)} cases"
@@ -61,6 +66,28 @@ def _cell(values: Sequence[float], reach: float) -> str:
         f'<line x1="{_place(middle, reach):.1f}" y1="2" x2="{_place(middle, reach):.1f}" y2="{_HEIGHT - 2}" '
         f'class="median"/></svg><small>{_signed(middle)} · {better}/{len(values)}</small></div></td>'
     )
+
+
+def _dots(values: Sequence[float], reach: float) -> str:
+    return "".join(
+        f'<circle cx="{_place(value, reach):.1f}" cy="{_HEIGHT / 2 + _jitter(number):.1f}" r="2.6" '
+        f'fill="{_GAINED if value > 0 else _LOST}"/>'
+        for number, value in enumerate(values)
+    )
+
+
+def _band(values: Sequence[float], reach: float) -> str:
+    """Bars around the middle line, in each step as high as there are cases; equal scores lie with the losses."""
+    # Zero is a border, on which values count with those below it.
+    counts, borders = np.histogram(np.negative(values), 2 * _STEPS, (-reach, reach))
+    highest, drawn = counts.max(), {_LOST: "", _GAINED: ""}
+    for count, border in zip(counts, borders[:-1], strict=True):
+        if count:
+            left, right = (_place(-value, reach) for value in (border + reach / _STEPS, border))
+            half = max(count / highest * (_HEIGHT - 4), _LEAST) / 2
+            bar = f"M{left:.1f} {_HEIGHT / 2 - half:.1f}h{right - left:.1f}v{2 * half:.1f}h{left - right:.1f}z"
+            drawn[_GAINED if border < -reach / _STEPS / 2 else _LOST] += bar
+    return "".join(f'<path d="{bars}" fill="{colour}"/>' for colour, bars in drawn.items() if bars)
 
 
 def _signed(value: float) -> str:

@@ -2,12 +2,13 @@
 
 import re
 
+import pytest
 from matplotlib.colors import to_rgb
 from measured import TWO, rows
 
 from limbeck.report.comparison import compare
 from limbeck.report.scores import bounds, collect
-from limbeck.report.strips import paired_strips
+from limbeck.report.strips import MOST_DOTS, paired_strips
 
 
 def strips(values) -> str:
@@ -51,6 +52,34 @@ def test_equal_scores_are_drawn_at_zero():
     text = strips({("supervised", "flair"): {"a": 0.5}, ("gkd", "flair"): {"a": 0.5}})
     assert re.findall(r'cx="([\d.]+)"', text) == ["100.0"]
     assert "0.000 · 0/1" in text
+
+
+def test_more_cases_than_can_be_told_apart_become_a_band():
+    # Of 240 cases, 120 are equal, 80 gain 0.25 and 40 lose 0.125; the band is highest where most are, and as large as
+    # for ten times as many.
+    def text(times: int) -> str:
+        gains = [0.0] * 12 * times + [0.25] * 8 * times + [-0.125] * 4 * times
+        alone = {f"{number:05d}": 0.5 for number in range(len(gains))}
+        ours = {name: 0.5 + gain for name, gain in zip(alone, gains, strict=True)}
+        return strips({("supervised", "flair"): alone, ("gkd", "flair"): ours})
+
+    assert text(8).count("<circle") == 192 <= MOST_DOTS
+    band = text(10)
+    assert "<circle" not in band
+    bars = {
+        float(left): (float(height), fill)
+        for path, fill in re.findall(r'<path d="(.*?)" fill="(#\w+)"', band)
+        for left, height in re.findall(r"M([\d.]+) [\d.]+h[\d.]+v([\d.]+)", path)
+    }
+    lost, equal, gained = (bars[left] for left in sorted(bars))
+    assert equal[0] == 22
+    assert gained[0] == pytest.approx(22 * 80 / 120, abs=0.1)
+    assert lost[0] == pytest.approx(22 * 40 / 120, abs=0.1)
+    assert lost[1] == equal[1] != gained[1]
+    # Up to zero, and to the edge where the largest difference is.
+    assert sorted(bars) == pytest.approx([52.5, 95.25, 190.25], abs=4.8)
+    assert len(text(100)) < len(band) + 10
+    assert "80/240" in band
 
 
 def test_names_arrive_as_text():

@@ -51,7 +51,7 @@ def draw(rng: np.random.Generator, modality: Modality) -> Faults:
         phase=float(rng.random()),
         bias=float(rng.uniform(0.02, 0.15)),
         noise=float(np.exp(rng.uniform(np.log(0.008), np.log(0.06)))),
-        gamma=float(np.exp(rng.normal(0, 0.12))),
+        gamma=float(np.exp(rng.normal(0, 0.18))),
         scale=float(np.exp(rng.uniform(np.log(150), np.log(2500)))),
     )
 

@@ -23,7 +23,7 @@ from limbeck.training.optimise import Optimisers, OptimiserSettings
 from limbeck.training.trainer import TrainingSettings, fabric_for
 
 FLAIR = Subset.parse("flair")
-RATE = OptimiserSettings(learning_rate=2e-3, warmup=10)
+RATE = OptimiserSettings(learning_rate=5e-3, warmup=10)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from limbeck.training.trainer import TrainingSettings, fabric_for
 FLAIR = Subset.parse("flair")
 ALL = Subset.parse("all")
 PLAIN = "supervised"
+CPU = torch.device("cpu")
 # Past the first epoch, in which MTCM-KD does not distil yet.
 LATER = Progress(1, 2, 1, 2)
 # The crop that GKD and RIRN publish, in z, y, x.
@@ -93,21 +94,23 @@ def _forward_seconds(width: int, patch: tuple[int, int, int], rounds: int) -> li
     return seconds
 
 
-def stepper(name: str, width: int, patch: tuple[int, int, int], count: int) -> Callable[[Any], None]:
-    """A function that takes one training step of a method on made-up crops."""
+def stepper(
+    name: str, width: int, patch: tuple[int, int, int], count: int, device: torch.device = CPU
+) -> Callable[[Any], None]:
+    """A function that takes one training step of a method on made-up crops, which lie on the device."""
     kind = find(name)
     teachers = {
         role: build(provider, find(provider).Settings(width=width), Context((ALL,)))
         for role, provider in kind.needs.items()
     }
     subsets = Subset.every() if kind.generalist else (FLAIR,)
-    method: Method[Any] = build(name, kind.Settings(width=width), Context(subsets, teachers=teachers))
+    method: Method[Any] = build(name, kind.Settings(width=width), Context(subsets, teachers=teachers)).to(device)
     optimisers = Optimisers(method, OptimiserSettings())
     images = torch.randn(count, 4, *patch)
     labels = torch.randint(0, 4, (count, *patch))
     available = torch.tensor([FLAIR.mask()] * count)
     present = torch.ones(count, 4, dtype=torch.bool)
-    batch = Batch(View.of(images, available), images, present, labels, tuple("ab"[:count]))
+    batch = Batch(View.of(images, available), images, present, labels, tuple("ab"[:count])).to(device)
 
     def step(fabric: Any) -> None:
         method.train()

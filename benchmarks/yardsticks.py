@@ -64,7 +64,7 @@ def _prediction(folder: Path, parts: tuple[str, ...], arguments: argparse.Namesp
     # Real size, without and with resampling.
     rounds, both = arguments.rounds, (FINE, COARSE)
     if arguments.quick:
-        quick = Sizes(made=4.0, spacing=4.0, width=8, window=24, side=24, steps=40, cases=1)
+        quick = Sizes(made=4.0, spacing=4.0, width=8, window=24, side=24, steps=60, cases=1)
         rounds, both = 1, (quick, replace(quick, spacing=6.0))
     for sizes in both:
         place = folder / f"{sizes.spacing:g} mm"

@@ -6,6 +6,9 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import nibabel as nib
+import numpy as np
+
 from limbeck.cli import main
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -22,7 +25,7 @@ def load(name: str) -> ModuleType:
 
 def test_every_example_is_run_here_and_is_short() -> None:
     scripts = {path.stem: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
-    assert scripts.keys() == {"train_on_phantoms", "predict_a_case", "read_results"}
+    assert scripts.keys() == {"train_on_phantoms", "predict_a_case", "predict_with_onnx", "read_results"}
     assert max(scripts.values()) < 60
 
 
@@ -32,8 +35,18 @@ def test_examples_train_predict_and_read(tmp_path: Path) -> None:
     volumes = load("predict_a_case").predict(str(run), {"flair": str(scan)}, tmp_path / "mask.nii.gz")
     assert (tmp_path / "mask.nii.gz").is_file()
     assert volumes.keys() == {"WT", "TC", "ET"}
+    _onnx_gives_that_mask(run, scan, tmp_path)
     results = tmp_path / "results.csv"
     assert main(["evaluate", str(run), "--data", str(tmp_path / "cohort"), "--out", str(results)]) == 0
     means = load("read_results").means(results)
     assert {key[0] for key in means} == {run.name}
     assert all(0 <= value <= 1 for value in means.values())
+
+
+def _onnx_gives_that_mask(run: Path, scan: Path, folder: Path) -> None:
+    """By the file alone, the mask of the model; a score that rounds to another side of a tie may turn a voxel."""
+    assert main(["export", str(run), "-o", str(folder / "student.onnx")]) == 0
+    load("predict_with_onnx").predict(folder / "student.onnx", {"flair": str(scan)}, folder / "onnx.nii.gz")
+    expected, found = (nib.load(folder / name) for name in ("mask.nii.gz", "onnx.nii.gz"))
+    assert np.array_equal(found.affine, expected.affine)
+    assert np.mean(np.asarray(found.dataobj) != np.asarray(expected.dataobj)) < 1e-3

@@ -73,6 +73,7 @@ def main_commands(out: Path) -> list[list[str]]:
         ["evaluate", gkd, "--data", cohort, "--out", out / "results.csv"],
         ["report", out / "results.csv", "--data", cohort, "--runs", runs, "--out", out / "report.html"],
         ["pack", gkd, "--out", out / "model"],
+        ["export", out / "model", "-o", out / "onnx"],
         ["predict", out / "model", "--folder", phantoms, "-o", out / "masks"],
         ["benchmark", out / "matrix.yaml", "--data", cohort, "--out", out / "benchmark"],
         ["demo", "--out", out / "demo", "--cases", "3", "--steps", "1", "--spacing", "6", "--patch", "32"],

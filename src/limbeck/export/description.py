@@ -27,7 +27,7 @@ _DECODED = {
     Target.SOFTMAX_LABELS: "the channel with the greatest score, the first of equals",
     Target.SIGMOID_REGIONS: "where WT is at most 0.5 background; else where TC is at most 0.5 oedema; else where ET is "
     "at most 0.5 necrotic core; else enhancing",
-    Target.SIGMOID_LABELS: "background where no score is above 0.5; else the channel with the greatest, the first of equals",
+    Target.SIGMOID_LABELS: "background where no score is above 0.5; else the channel with the greatest",
 }
 
 

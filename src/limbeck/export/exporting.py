@@ -98,7 +98,7 @@ def places_of(members: tuple[Member, ...], out: Path) -> list[Path]:
         return [out]
     for member in members:
         # A run's name is made of what its card says, which may come from anywhere.
-        if Path(member.name).name != member.name or member.name.startswith("."):
+        if member.name[:1] in ("", ".") or any(sign in member.name for sign in "/\\\0\n"):
             raise ModelError(f"member {member.name!r}: its file would have no plain name: expected one without slashes")
     return [out / f"{member.name}{ENDING}" for member in members]
 

@@ -1,0 +1,32 @@
+"""What every method's student gives in torch, it gives in ONNX Runtime, each on its own paper's network."""
+
+from __future__ import annotations
+
+import pytest
+from toy import SIZE, make
+
+from limbeck.export.agreement import TOLERANCE, compare
+from limbeck.export.graph import to_onnx
+from limbeck.methods import METHODS
+from limbeck.networks import NETWORKS
+
+for extra in ("onnx", "onnxruntime", "onnxscript"):
+    pytest.importorskip(extra, reason="the extra [onnx] is not installed")
+
+# Those without a paper have the common network.
+PAPERS = {"pkdr": "vnet", "pkdr_teacher": "vnet", "mtcmkd": "resunet", "choi": "nnunet"}
+
+
+def test_every_network_is_tried() -> None:
+    assert {PAPERS.get(name, "unet") for name in METHODS} == set(NETWORKS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_student_in_onnx_gives_the_scores_of_torch(name: str) -> None:
+    method = make(name, teachers=False, network=PAPERS.get(name, "unet")).eval()
+    if name == "rirn":
+        # Its relation starts as the identity, which would hide a wrong one.
+        method.student.relation.project.weight.data.normal_(0, 0.1)
+    side = max(2 * method.settings.stride, SIZE)
+    agreement = compare(to_onnx(method, {}), method, (side, side, side))
+    assert 0 < agreement.largest_difference <= TOLERANCE

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from limbeck.anatomy import Subset
+from limbeck.anatomy import Label, Subset
+from limbeck.batch import Batch
 from limbeck.data.augment import Augmentation
 from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.dataset import CropReader, SamplingSettings, batches
@@ -23,7 +24,10 @@ from limbeck.training.optimise import Optimisers, OptimiserSettings
 from limbeck.training.trainer import TrainingSettings, fabric_for
 
 FLAIR = Subset.parse("flair")
-RATE = OptimiserSettings(learning_rate=5e-3, warmup=10)
+RATE = OptimiserSettings(learning_rate=3e-3, warmup=10, schedule="constant")
+LOOK_EVERY = 10
+# Dice of a whole tumour, at which learning ends.
+ENOUGH = 0.7
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Sizes:
         width: of the network.
         window: edge of a window in prediction, in voxels.
         side: edge of a crop in training, in voxels.
-        steps: of training.
+        steps: of training at most; it ends as soon as tumours are found.
         cases: phantoms.
     """
 
@@ -67,7 +71,7 @@ class Sizes:
     width: int = 16
     window: int = 96
     side: int = 64
-    steps: int = 60
+    steps: int = 400
     cases: int = 2
 
 
@@ -91,6 +95,10 @@ def train(folder: Path, sizes: Sizes) -> Trained:
         with fabric.autocast():
             (objectives,) = method.training_step(batch, Progress(step, sizes.steps, 0, 1))
         optimisers.descend(fabric, objectives)
+        if (step + 1) % LOOK_EVERY == 0 and _finds_tumour(method, batch):
+            break
+    else:
+        raise SystemExit(f"after {sizes.steps} steps the network finds no tumour: raise its steps")
     settings, model = dataclasses.asdict(method.settings), folder / "model"
     save(
         model,
@@ -98,3 +106,11 @@ def train(folder: Path, sizes: Sizes) -> Trained:
         Card("supervised", settings, (FLAIR,), Target.SOFTMAX_LABELS, sizes.spacing, (sizes.window,) * 3, sizes.steps),
     )
     return Trained(method.eval(), model, cohort, phantoms)
+
+
+def _finds_tumour(method: Method[Any], batch: Batch) -> bool:
+    """Whether masks are those of tumours, more or less, in the crops just learnt from."""
+    with torch.no_grad():
+        found = method.predict(batch.view).argmax(1) != Label.BACKGROUND
+    truth = batch.labels != Label.BACKGROUND
+    return 2 * int((found & truth).sum()) >= ENOUGH * int(found.sum() + truth.sum()) > 0

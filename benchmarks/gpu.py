@@ -50,6 +50,7 @@ class Sizes:
         steps: in a turn.
         rounds: turns that count.
         windows: along each axis of a head, half overlapping.
+        methods: names.
     """
 
     device: torch.device
@@ -60,6 +61,7 @@ class Sizes:
     steps: int
     rounds: int
     windows: tuple[int, int, int]
+    methods: tuple[str, ...]
 
     @property
     def patch(self) -> tuple[int, int, int]:
@@ -81,6 +83,7 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=128)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--widths", default="16,32")
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--steps", type=int, default=10, help="in a turn")
     parser.add_argument("--rounds", type=int, default=5, help="turns that count")
     parser.add_argument("--windows", default="2,2,2", help="along each axis of a head, half overlapping")
@@ -98,6 +101,7 @@ def main() -> None:
             arguments.steps,
             arguments.rounds,
             (depth, height, width),
+            tuple(arguments.methods.split(",")),
         )
         measure(print_row, sizes)
 
@@ -125,7 +129,7 @@ def _training(row: Row, sizes: Sizes) -> None:
     fabric = fabric_for(TrainingSettings(precision=sizes.precision, device=str(sizes.device)))
     steps: dict[str, Callable[[], None]] = {}
     peaks = {}
-    for name in METHODS:
+    for name in sizes.methods:
         held = _held(sizes.device)
         one = stepper(name, sizes.width, sizes.patch, sizes.batch, sizes.device)
         steps[name] = _repeated(lambda one=one: one(fabric), sizes)
@@ -137,7 +141,8 @@ def _training(row: Row, sizes: Sizes) -> None:
         row(f"{name}, time busy", f"{_busy(steps[name], sizes):.0%}", sizes.words)
         if peaks[name] is not None:
             row(f"{name}, peak memory", f"{peaks[name]:.2f} GiB", f"of the GPU, {sizes.words}, allocated by torch")
-    tell_ratios(row, seconds, PLAIN, f"a step, {sizes.words}")
+    if PLAIN in seconds:
+        tell_ratios(row, seconds, PLAIN, f"a step, {sizes.words}")
 
 
 def _repeated(step: Callable[[], None], sizes: Sizes) -> Callable[[], None]:

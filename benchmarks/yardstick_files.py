@@ -3,7 +3,7 @@
 python benchmarks/yardsticks.py --only files
 
 The script (yardstick_bundle.py) runs twice: over the whole scan, as such scripts do, and with MONAI's crop to the
-foreground, so that its windows lie where ours do. Masks must agree before times are told.
+foreground, so that its windows lie where ours do; masks must then agree before anything is timed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ sys.exit(code)
 """
 # Codes of BraTS 2018.
 REGIONS: Mapping[str, tuple[int, ...]] = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
-# With the same windows and no resampling, nothing is left but rounding and the order of mean and softmax.
+# With the same windows and no resampling, nothing is left but rounding and the order of mean and softmax. Resampled,
+# the brain's edge differs. Windows that lie elsewhere, as the plain script's, are told and not judged: a network of a
+# minute's training does not forgive them.
 SAME_MASKS, SIMILAR_MASKS = 0.99, 0.8
 # Of tumour; below, an agreement says nothing.
 FEWEST = 50
@@ -110,8 +112,7 @@ def _tell_agreement(row: Row, way: str, masks: Mapping[str, NDArray[np.uint8]], 
         ours, theirs = (np.isin(masks[name], codes) for name in (OURS, way))
         dice[region] = 2 * int((ours & theirs).sum()) / max(int(ours.sum() + theirs.sum()), 1)
     voxels = int((masks[OURS] > 0).sum())
-    same = way == CROPPED and sizes.spacing == sizes.made
-    least = SAME_MASKS if same else SIMILAR_MASKS
+    least = 0.0 if way == PLAIN else SAME_MASKS if sizes.spacing == sizes.made else SIMILAR_MASKS
     if voxels < FEWEST or not dice["WT"] >= least:
         raise SystemExit(
             f"{way}: Dice {dice} in {voxels} voxels of tumour: expected WT of at least {least} in {FEWEST}"

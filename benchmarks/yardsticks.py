@@ -24,6 +24,7 @@ import yardstick_training
 import yardstick_window
 from briefly_trained import Sizes, train
 from turns import print_row
+from yardstick_ours import Sizes as TrainingSizes
 
 from limbeck.phantom.cohort import write as write_phantoms
 
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def _training(folder: Path, arguments: argparse.Namespace) -> None:
-    sizes = yardstick_training.Sizes(rounds=arguments.rounds)
+    sizes = TrainingSizes(rounds=arguments.rounds)
     if arguments.quick:
         sizes = replace(sizes, spacing=6.0, cases=2, width=8, side=24, steps=1, rounds=1, workers=0)
     write_phantoms(folder / "phantoms", sizes.cases, spacing_mm=sizes.spacing, workers=1)
@@ -64,8 +65,8 @@ def _prediction(folder: Path, parts: tuple[str, ...], arguments: argparse.Namesp
     # Real size, without and with resampling.
     rounds, both = arguments.rounds, (FINE, COARSE)
     if arguments.quick:
-        quick = Sizes(made=4.0, spacing=4.0, width=8, window=24, side=24, steps=60, cases=1)
-        rounds, both = 1, (quick, replace(quick, spacing=6.0))
+        quick = Sizes(made=3.0, spacing=3.0, width=8, window=32, side=32, cases=1)
+        rounds, both = 1, (quick, replace(quick, spacing=4.0))
     for sizes in both:
         place = folder / f"{sizes.spacing:g} mm"
         trained = train(place, sizes)

@@ -6,7 +6,7 @@ python benchmarks/estimate.py --rates a100.json --devices 1,8,64       with thos
 The matrix: the five papers' methods, dropout and the plain lower bound, each under the common recipe, from all 15
 subsets that it can serve, in five folds of 1,251 cases, with the teachers that they need. Nothing is trained here: the
 cells are those that `limbeck benchmark` would plan, and every second comes from the file of rates, which says where it
-was measured. Rates are JSON:
+was measured. Rates are JSON, which `rates.py` writes:
 
     device               what was measured, in words; one network is trained on one of them at a time
     source               by which commands, in words

@@ -1,6 +1,7 @@
 """What training and prediction cost on a GPU: steps a second of every method, time busy, memory, seconds a patient.
 
 python benchmarks/gpu.py                                          bf16, one 128^3 crop, widths 16 and 32
+python benchmarks/gpu.py --patch 64 --batch 2 --widths 16 --rates h200.json       rates for estimate.py, at its crop
 python benchmarks/gpu.py --device cpu --patch 32 --widths 8 --steps 2 --windows 2,1,1    only to see that it runs
 
 It needs torch, Lightning, NumPy, safetensors and PyYAML, and of this package its source alone: set PYTHONPATH to src
@@ -14,12 +15,14 @@ processor time in that of all threads.
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,6 +89,9 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--steps", type=int, default=10, help="in a turn")
     parser.add_argument("--rounds", type=int, default=5, help="turns that count")
+    parser.add_argument(
+        "--rates", type=Path, help="a file for the seconds of the last width, as estimate.py reads them"
+    )
     parser.add_argument("--windows", default="2,2,2", help="along each axis of a head, half overlapping")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
@@ -103,29 +109,40 @@ def main() -> None:
             (depth, height, width),
             tuple(arguments.methods.split(",")),
         )
-        measure(print_row, sizes)
+        rates = measure(print_row, sizes)
+    if arguments.rates is not None:
+        arguments.rates.write_text(json.dumps(rates, indent=2) + "\n", encoding="utf-8")
 
 
 def tell_machine(device: torch.device) -> None:
     """What the figures were measured on, and the table's head."""
-    name = f"{platform.machine()}, {torch.get_num_threads()} threads"
-    if device.type == "cuda":
-        card = torch.cuda.get_device_properties(device)
-        name = f"{card.name}, {card.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
-    print(f"{name}, torch {torch.__version__}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}\n")
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    print(f"{_name(device)}, {versions}, {time.strftime('%Y-%m-%d')}\n")
     print("| what | value | how |")
     print("|---|--:|---|")
 
 
-def measure(row: Row, sizes: Sizes) -> None:
-    """All rows of one width."""
-    _training(row, sizes)
+def _name(device: torch.device) -> str:
+    if device.type != "cuda":
+        return f"{platform.machine()}, {torch.get_num_threads()} threads"
+    card = torch.cuda.get_device_properties(device)
+    return f"{card.name}, {card.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+
+
+def measure(row: Row, sizes: Sizes) -> dict[str, Any]:
+    """All rows of one width; gives the seconds by the names of estimate.py, which needs import and scoring besides."""
+    steps = _training(row, sizes)
     _augmentation(row, sizes)
-    _prediction(row, sizes)
+    return {
+        "device": f"{_name(sizes.device)}, {sizes.words}, {sizes.batch} a step",
+        "source": f"python benchmarks/{Path(__file__).name} {' '.join(sys.argv[1:])}",
+        "inference_seconds": _prediction(row, sizes),
+        "step_seconds": steps,
+    }
 
 
-def _training(row: Row, sizes: Sizes) -> None:
-    """Steps a second, memory and time busy of every method, on crops that lie on the device already."""
+def _training(row: Row, sizes: Sizes) -> dict[str, float]:
+    """Steps a second, memory and time busy of every method, on crops that lie on the device; gives seconds a step."""
     fabric = fabric_for(TrainingSettings(precision=sizes.precision, device=str(sizes.device)))
     steps: dict[str, Callable[[], None]] = {}
     peaks = {}
@@ -143,6 +160,7 @@ def _training(row: Row, sizes: Sizes) -> None:
             row(f"{name}, peak memory", f"{peaks[name]:.2f} GiB", f"of the GPU, {sizes.words}, allocated by torch")
     if PLAIN in seconds:
         tell_ratios(row, seconds, PLAIN, f"a step, {sizes.words}")
+    return {name: statistics.median(values) / sizes.steps for name, values in seconds.items()}
 
 
 def _repeated(step: Callable[[], None], sizes: Sizes) -> Callable[[], None]:
@@ -206,8 +224,8 @@ def _augmentation(row: Row, sizes: Sizes) -> None:
     row("augmentation, seconds a batch", f"{statistics.median(values) / sizes.steps:.4f} s", how)
 
 
-def _prediction(row: Row, sizes: Sizes) -> None:
-    """Seconds and memory for the network over a head, from scores asked for to scores in memory."""
+def _prediction(row: Row, sizes: Sizes) -> float:
+    """Seconds and memory for the network over a head, from scores asked for to scores in memory; gives the seconds."""
     held = _held(sizes.device)
     shape = [sizes.side + (count - 1) * sizes.side // 2 for count in sizes.windows]
     head = torch.randn(4, *shape)
@@ -231,7 +249,8 @@ def _prediction(row: Row, sizes: Sizes) -> None:
     row("prediction, seconds a patient", f"{statistics.median(values):.3f} s", how)
     if peak is not None:
         row("prediction, peak memory", f"{peak:.2f} GiB", f"of the GPU, {sizes.words}, allocated by torch")
+    return statistics.median(values)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -49,7 +49,6 @@ def main() -> None:
     )
     after = mt.Compose(
         [
-            mt.Activationsd(keys="scores", softmax=True),
             mt.Invertd(keys="scores", transform=before, orig_keys="image", nearest_interp=False, to_tensor=True),
             mt.AsDiscreted(keys="scores", argmax=True),
             mt.MapLabelValued(keys="scores", orig_labels=[3], target_labels=[4]),
@@ -65,16 +64,16 @@ def main() -> None:
         ]
     )
 
-    def logits(windows: torch.Tensor) -> torch.Tensor:
-        # The network learnt with axes z, y, x.
+    def softmax(windows: torch.Tensor) -> torch.Tensor:
+        # The network learnt with axes z, y, x; what overlaps is a mean of probabilities in ours too.
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16):
-            turned: torch.Tensor = network(windows.permute(0, 1, 4, 3, 2)).logits.float()
-        return turned.permute(0, 1, 4, 3, 2)
+            turned: torch.Tensor = network(windows.permute(0, 1, 4, 3, 2)).logits
+        return turned.float().softmax(1).permute(0, 1, 4, 3, 2)
 
     data = before({"image": str(arguments.scan)})
     with torch.inference_mode():
         window = (arguments.window,) * 3
-        scores = sliding_window_inference(data["image"][None], window, 1, logits, overlap=0.5, mode="gaussian")
+        scores = sliding_window_inference(data["image"][None], window, 1, softmax, overlap=0.5, mode="gaussian")
     data["scores"] = scores[0]
     after(data)
 

@@ -41,9 +41,9 @@ sys.exit(code)
 """
 # Codes of BraTS 2018.
 REGIONS: Mapping[str, tuple[int, ...]] = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
-# With the same windows and no resampling, nothing is left but rounding and the order of mean and softmax. Resampled,
-# the brain's edge differs. Windows that lie elsewhere, as the plain script's, are told and not judged: a network of a
-# minute's training does not forgive them.
+# With the same windows and no resampling, nothing is left but rounding. Resampled, the brain's edge differs. Windows
+# that lie elsewhere, as the plain script's, are told and not judged: a network of a minute's training does not forgive
+# them.
 SAME_MASKS, SIMILAR_MASKS = 0.99, 0.8
 # Of tumour; below, an agreement says nothing.
 FEWEST = 50

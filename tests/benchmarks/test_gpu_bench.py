@@ -1,5 +1,6 @@
 """The bench for a GPU runs where little is installed, since such machines are lent bare."""
 
+import json
 import re
 import subprocess
 import sys
@@ -35,8 +36,13 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def table():
-    words = [str(FOLDER / "gpu.py"), "--device", "cpu", "--methods", "supervised,gkd", *SMALL]
+def rates(tmp_path_factory):
+    return tmp_path_factory.mktemp("gpu") / "rates.json"
+
+
+@pytest.fixture(scope="module")
+def table(rates):
+    words = [str(FOLDER / "gpu.py"), "--device", "cpu", "--methods", "supervised,gkd", "--rates", str(rates), *SMALL]
     done = subprocess.run([sys.executable, "-c", CODE, *words], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -58,3 +64,11 @@ def test_it_says_what_it_ran_on_and_in_which_numbers(table):
 
 def test_memory_of_a_gpu_is_not_told_of_a_cpu(table):
     assert "peak memory" not in table
+
+
+def test_its_rates_have_the_names_that_the_estimate_reads(table, rates):
+    read = json.loads(rates.read_text(encoding="utf-8"))
+    assert read.keys() < json.loads((FOLDER.parent / "docs" / "results" / "rates.json").read_text()).keys()
+    assert read["step_seconds"].keys() == {"supervised", "gkd"}
+    steps = float(re.search(r"\| supervised, steps a second \| (\S+)", table)[1])
+    assert steps == pytest.approx(1 / read["step_seconds"]["supervised"], abs=0.01)

@@ -145,8 +145,11 @@ class Geometry:
         return _resize_labels(np.array(self.orient(labels), order="C"), self.shape)
 
     def to_native_scores(self, scores: Tensor) -> Tensor:
-        """Scores on the whole model grid, `[C,D,H,W]`, on the scan's grid: `[C,X,Y,Z]`, trilinear where resampled."""
-        if self.resamples:
+        """Scores on the whole model grid, `[C,D,H,W]`, on the scan's grid: `[C,X,Y,Z]`, trilinear where resampled.
+
+        Those that have the scan's voxels already are only turned.
+        """
+        if scores.shape[1:] != self.oriented_shape:
             scores = _resize(scores, self.oriented_shape)
         turned = [axis + 1 for axis, flipped in enumerate(self.flipped) if flipped]
         return scores.flip(turned).permute(0, *(1 + axis for axis in self._inverse_axes()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from limbeck.anatomy import Label
 from limbeck.data.geometry import Box, Geometry
-from limbeck.data.resample import resize
+from limbeck.data.resample import Stretch
 from limbeck.target import Target
+
+Place: TypeAlias = "tuple[int | slice, slice, slice]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,29 +38,39 @@ class Scored:
     @torch.inference_mode()
     def labels(self) -> NDArray[np.uint8]:
         """The label map `[X,Y,Z]` on the scan's own grid: what `scores` decode to, voxel for voxel."""
-        if self.geometry.resamples:
-            scores, box, shape = self._resampled()
-        else:
-            scores, box, shape = self.inside, self.box, self.geometry.shape
-        labels = np.full(shape, Label.BACKGROUND, np.uint8)
-        labels[box.slices] = self.target.decode(scores[None])[0].numpy()
+        labels = np.full(self.geometry.oriented_shape, Label.BACKGROUND, np.uint8)
+        for place, plane in self._planes():
+            labels[place] = self.target.decode(plane[None])[0].numpy()
         return self.geometry.labels_to_native(labels)
 
     @torch.inference_mode()
     def scores(self) -> Tensor:
-        """The scores `[C,X,Y,Z]` on the scan's own grid."""
-        whole = self.box.restore(self.inside, self.geometry.shape, background(self.target).tolist())
+        """The scores `[C,X,Y,Z]` on the scan's own grid, trilinear where its voxels are not the model's."""
+        outside = background(self.target)[:, None, None, None]
+        whole = outside.repeat(1, *self.geometry.oriented_shape)
+        for place, plane in self._planes():
+            whole[(slice(None), *place)] = plane
         return self.geometry.to_native_scores(whole)
 
-    def _resampled(self) -> tuple[Tensor, Box, tuple[int, int, int]]:
-        """The scores at the scan's spacing, as far as the block can have an influence, where that is, and its whole."""
-        shape = self.geometry.oriented_shape
-        reach = _reach(self.box, self.geometry.shape, shape)
-        scores = torch.empty((len(self.inside), *reach.shape))
-        for channel, (values, outside) in enumerate(zip(self.inside, background(self.target).tolist(), strict=True)):
-            whole = self.box.restore(values[None], self.geometry.shape, outside)
-            scores[channel] = resize(whole, shape)[0][reach.slices]
-        return scores, reach, shape
+    def _planes(self) -> Iterator[tuple[Place, Tensor]]:
+        """Scores `[C,h,w]` at the scan's spacing, plane by plane, and where each lies: all that is not background.
+
+        If voxels are the model's, the block is handed out as one, `[C,d,h,w]`.
+        """
+        if not self.geometry.resamples:
+            yield self.box.slices, self.inside
+            return
+        old, new = self.geometry.shape, self.geometry.oriented_shape
+        z, y, x = axes = [Stretch.of(*axis) for axis in zip(self.box.slices, old, new, strict=True)]
+        shape = [axis.source.stop - axis.source.start for axis in axes]
+        scores = background(self.target)[:, None, None, None].repeat(1, *shape)
+        inside = [
+            slice(a.start - b.source.start, a.stop - b.source.start) for a, b in zip(self.box.slices, axes, strict=True)
+        ]
+        scores[(slice(None), *inside)] = self.inside
+        # The axis of the planes comes last, so that the whole volume is never there at once.
+        for number, plane in z.planes(y.apply(x.apply(scores, 3), 2)):
+            yield (number, y.reached, x.reached), plane
 
 
 def background(target: Target) -> Tensor:
@@ -66,14 +79,3 @@ def background(target: Target) -> Tensor:
     if target is Target.SOFTMAX_LABELS:
         scores[Label.BACKGROUND] = 1.0
     return scores
-
-
-def _reach(box: Box, old: tuple[int, int, int], new: tuple[int, int, int]) -> Box:
-    """The voxels of the new shape that a block of the old one can have an influence on, and a few more."""
-    start, stop = [], []
-    for first, last, before, after in zip(box.start, box.stop, old, new, strict=True):
-        # A voxel is made of its two neighbours; where voxels become fewer, of as many as fall into one, smoothed.
-        margin = 2 + math.ceil(2 * before / after)
-        start.append(max(0, math.floor((first - margin) * after / before)))
-        stop.append(min(after, math.ceil((last + margin) * after / before)))
-    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))

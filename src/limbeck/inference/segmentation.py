@@ -48,8 +48,8 @@ class Segmentation:
 
     def volumes_ml(self) -> dict[str, float]:
         """Volume of WT, TC and ET in millilitres."""
-        # Counted once, since a whole brain has millions of voxels.
-        counts = np.bincount(self.labels.ravel(), minlength=len(Label))
+        # Each label once. `bincount` would make integers of eight bytes of millions of voxels.
+        counts = [np.count_nonzero(self.labels == label) for label in Label]
         return {
             region.name: float(sum(counts[label] for label in region.labels) * self.grid.voxel_ml) for region in Region
         }

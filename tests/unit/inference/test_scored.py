@@ -40,6 +40,15 @@ def test_labels_of_a_block_are_what_the_scores_of_the_whole_scan_decode_to(targe
     assert np.array_equal(labels, target.decode(made.scores()[None])[0].numpy())
 
 
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize(("start", "stop"), [(0.3, 0.7), (0.0, 0.4), (0.5, 1.0), (0.0, 1.0)])
+def test_scores_of_a_block_are_those_of_the_whole_volume_interpolated(spacing, start, stop) -> None:
+    made = scored(Target.SOFTMAX_LABELS, spacing, start, stop)
+    whole = made.box.restore(made.inside, made.geometry.shape, background(made.target).tolist())
+    # To rounding, since an axis after the other is another order than torch's.
+    torch.testing.assert_close(made.scores(), made.geometry.to_native_scores(whole), rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("target", Target)
 def test_far_from_the_block_all_is_background(target) -> None:
     made = scored(target, (0.5, 0.5, 0.6), 0.4, 0.6)

@@ -14,15 +14,16 @@ import argparse
 import platform
 import statistics
 import time
+from importlib.metadata import version
 
-import onnxruntime
 import torch
 from turns import by_turns, print_row, tell_ratios
 
 from limbeck.anatomy import Subset
 from limbeck.batch import View
-from limbeck.export.agreement import compare, session
+from limbeck.export.agreement import compare
 from limbeck.export.graph import to_onnx
+from limbeck.export.runtime import session
 from limbeck.methods import build, find
 from limbeck.methods.base import Context
 from limbeck.networks import NETWORKS
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     threads = torch.get_num_threads()
-    versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    versions = f"torch {torch.__version__}, onnxruntime {version('onnxruntime')}"
     print(f"{platform.machine()}, {threads} threads, {versions}, {time.strftime('%Y-%m-%d')}\n")
     print("| what | value | how |")
     print("|---|--:|---|")

@@ -4,7 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import onnxruntime
 import torch
 
 from limbeck.anatomy import Modality
@@ -12,6 +11,7 @@ from limbeck.batch import View
 from limbeck.data.preprocess import prepare
 from limbeck.data.source import Source
 from limbeck.data.volume import write_labels
+from limbeck.export.runtime import session
 from limbeck.inference.scored import Scored, background
 from limbeck.inference.sliding import sliding_window
 from limbeck.normalisation import Normalisation
@@ -21,13 +21,13 @@ from limbeck.target import Target
 def predict(file: Path, scans: dict[str, str], out: Path) -> None:
     """Write the mask on the scans' own grid; the scans are those that the JSON names, or some of a generalist's."""
     facts = json.loads(file.with_suffix(".json").read_text())
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    runtime = session(file.read_bytes())
     sequences = [Modality.parse(role) for role in facts["inputs"][0]["sequences"]]
     target, space, window = Target(facts["output"]["target"]), facts["space"], facts["window"]
 
     def scores(view: View) -> torch.Tensor:
         fed = {"images": view.images[:, sequences].numpy(), "available": view.available.numpy()}
-        return torch.from_numpy(session.run(None, {one["name"]: fed[one["name"]] for one in facts["inputs"]})[0])
+        return torch.from_numpy(runtime.run(None, {one["name"]: fed[one["name"]] for one in facts["inputs"]})[0])
 
     given = {Modality.parse(role): Source(Path(scan)) for role, scan in scans.items()}
     prepared = prepare(given, space["spacing_mm"], Normalisation(space["normalisation"]))

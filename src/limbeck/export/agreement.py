@@ -14,6 +14,7 @@ from limbeck.anatomy import Modality, Subset
 from limbeck.batch import View
 from limbeck.errors import ModelError
 from limbeck.export.graph import input_names
+from limbeck.export.runtime import session
 from limbeck.methods.base import Method
 from limbeck.normalisation import Normalisation
 
@@ -34,17 +35,6 @@ class Agreement:
 
     largest_difference: float
     shapes: tuple[tuple[int, int, int, int], ...]
-
-
-def session(content: bytes) -> Any:
-    """The file in ONNX Runtime, on the CPU and on as many threads as torch has."""
-    import onnxruntime  # noqa: PLC0415 - an extra
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Errors alone; what it warns of is for its own developers.
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def compare(content: bytes, method: Method[Any], patch: tuple[int, int, int]) -> Agreement:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from limbeck.anatomy import Modality, Subset
 from limbeck.batch import View
 from limbeck.errors import ModelError
+from limbeck.export.runtime import silence
 from limbeck.methods.base import Method
 
 # What torch translates to without a second translation, and what runtimes since early 2023 read.
@@ -94,6 +95,8 @@ def to_onnx(method: Method[Any], notes: Mapping[str, str]) -> bytes:
     if size > MOST_WEIGHT_BYTES:
         raise ModelError(f"weights of {size} bytes: expected at most {MOST_WEIGHT_BYTES}, all that an ONNX file holds")
     module = _Generalist(method) if method.generalist else _Specialist(method)
+    # Should onnxscript load it.
+    silence()
     try:
         with torch.no_grad(), _quietly():
             program = torch.onnx.export(

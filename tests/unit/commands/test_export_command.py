@@ -14,6 +14,7 @@ from segmenting import write_model
 
 from limbeck.batch import View
 from limbeck.cli import main
+from limbeck.export.runtime import session
 from limbeck.methods.saved import load_card, load_method
 
 USAGE, MODEL = 2, 4
@@ -28,16 +29,13 @@ def model(tmp_path: Path) -> Path:
 
 @NEEDED
 def test_by_its_json_alone_a_program_feeds_the_file_and_gets_the_scores_of_torch(model, tmp_path, capfd) -> None:
-    import onnxruntime  # noqa: PLC0415 - an extra
-
     out = tmp_path / "student.onnx"
     assert main(["export", str(model), "-o", str(out)]) == 0
     said = capfd.readouterr()
     assert said.out.startswith(f"{out}: specialist for flair, 4.7 MB, within ") and said.err == ""
     facts = json.loads(out.with_suffix(".json").read_text())
     images = np.random.default_rng(0).normal(size=(1, 1, *facts["window"]["patch"])).astype(np.float32)
-    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
-    (scores,) = session.run([facts["output"]["name"]], {facts["inputs"][0]["name"]: images})
+    (scores,) = session(out.read_bytes()).run([facts["output"]["name"]], {facts["inputs"][0]["name"]: images})
 
     method = load_method(model, load_card(model)).eval()
     whole = torch.zeros(1, 4, *images.shape[2:])

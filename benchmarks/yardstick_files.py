@@ -110,7 +110,8 @@ def _tell_agreement(row: Row, way: str, masks: Mapping[str, NDArray[np.uint8]], 
     dice = {}
     for region, codes in REGIONS.items():
         ours, theirs = (np.isin(masks[name], codes) for name in (OURS, way))
-        dice[region] = 2 * int((ours & theirs).sum()) / max(int(ours.sum() + theirs.sum()), 1)
+        both = int(ours.sum() + theirs.sum())
+        dice[region] = 2 * int((ours & theirs).sum()) / both if both else 1.0
     voxels = int((masks[OURS] > 0).sum())
     least = 0.0 if way == PLAIN else SAME_MASKS if sizes.spacing == sizes.made else SIMILAR_MASKS
     if voxels < FEWEST or not dice["WT"] >= least:

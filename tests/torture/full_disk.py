@@ -356,10 +356,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="JSON to write")
     words = parser.parse_args()
     tallies = torture(words)
+    print("\n".join([HEAD, *(line(name, tally) for name, tally in tallies.items())]))
     if words.out:
         figures = {name: asdict(tally) for name, tally in tallies.items()}
+        words.out.parent.mkdir(parents=True, exist_ok=True)
         words.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print("\n".join([HEAD, *(line(name, tally) for name, tally in tallies.items())]))
     for name, tally in tallies.items():
         for fault in tally.faults[:20]:
             print(f"  {name}: {fault}")

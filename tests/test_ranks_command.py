@@ -106,7 +106,7 @@ def test_torchrun_gives_the_run_of_one_process_with_the_doubled_batch(place: Pat
         assert float(ours[3]) == pytest.approx(float(theirs[3]), rel=1e-4, abs=1e-4)
     for name, value in weights(alone).items():
         torch.testing.assert_close(weights(run)[name], value, rtol=1e-4, atol=1e-5)
-    # The number of processes is a part of the experiment, and one process can neither take the run for its own nor end it.
+    # The number of processes is a part of the experiment, where it is not one.
     assert yaml.safe_load((run / "experiment.yaml").read_text())["processes"] == 2
     assert "processes" not in yaml.safe_load((alone / "experiment.yaml").read_text())
     assert run.name != alone.name

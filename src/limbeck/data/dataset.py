@@ -7,6 +7,7 @@ other loader workers, meets the same batches.
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -189,6 +190,7 @@ def batches(
         # A loader that starts draws a number; taken from torch's own generator, it would shift every draw of a resumed
         # run, such as those of dropout, against a run that was never stopped.
         generator=torch.Generator(),
+        worker_init_fn=_deaf if reader.drawn > reader.settings.batch else None,
     )
     for step, crops in zip(range(start, steps), loader, strict=True):
         generator = torch.Generator().manual_seed(
@@ -200,6 +202,13 @@ def batches(
         available = crops.available.to(device)
         view = View.of(images, available, crops.origin.to(device))
         yield Batch(view, images, crops.present.to(device), labels, crops.case_ids)
+
+
+def _deaf(worker: int) -> None:
+    """Leave signals to the training process: torchrun and SLURM send them to all, and the step needs its crops."""
+    del worker
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _copy(source: np.ndarray, target: np.ndarray, origin: tuple[int, int, int]) -> None:

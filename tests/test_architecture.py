@@ -21,7 +21,7 @@ HEAVY = ("torch", "lightning", "monai")
 EXECUTING_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 EXECUTING_CALLS = {"eval", "exec", "torch.load", "yaml.load", "yaml.unsafe_load", "os.system"}
 METHOD_MAY_IMPORT = {
-    *("anatomy", "batch", "target", "errors", "normalisation", "overlap"),
+    *("anatomy", "batch", "target", "errors", "normalisation", "overlap", "ranks"),
     *("networks", "losses", "methods.base"),
 }
 

@@ -20,6 +20,7 @@ from typing import NoReturn
 from limbeck.cache import lent_to_matplotlib
 from limbeck.durable import lacks_space, may_not_write
 from limbeck.errors import LimbeckError, ResourceError, UsageError, nearest
+from limbeck.launch import launch, launched
 from limbeck.training.interrupts import Interrupted, heeded
 from limbeck.version import __version__
 
@@ -83,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         note = stop.note if isinstance(stop, Interrupted) else ""
         word = "interrupted" if number == signal.SIGINT else "terminated"
         kept = note or "; what is finished is kept, and the same command goes on"
-        print(f"limbeck: {word}{kept}", file=sys.stderr)
+        if launched().first:
+            print(f"limbeck: {word}{kept}", file=sys.stderr)
         return INTERRUPTED + number
     except BrokenPipeError:
         return INTERRUPTED + signal.SIGPIPE
@@ -92,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         foreseen = _foreseen(error)
         if foreseen is None:
-            print(f"limbeck: {type(error).__name__}: {_first_line(error)} (--debug shows where)", file=sys.stderr)
+            print(f"{_name()}: {type(error).__name__}: {_first_line(error)} (--debug shows where)", file=sys.stderr)
             return 1
-        print(f"limbeck: {foreseen}", file=sys.stderr)
+        print(f"{_name()}: {foreseen}", file=sys.stderr)
         return foreseen.exit_code
 
 
@@ -108,6 +110,8 @@ def _run(words: list[str]) -> int:
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
         raise UsageError(f"unknown command {name!r}: expected one of {', '.join(COMMANDS)}{nearest(name, COMMANDS)}")
+    if name != "train" and (count := launch().processes) > 1:
+        raise UsageError(f"{name} was started {count} times by torchrun or srun: expected once (train alone is shared)")
     module, summary = COMMANDS[name]
     command: ModuleType = importlib.import_module(f"limbeck.commands.{module}")
     if name == "train":
@@ -121,6 +125,12 @@ def _run(words: list[str]) -> int:
     except SystemExit as leaving:
         return int(leaving.code or 0)
     return int(command.run(arguments))
+
+
+def _name() -> str:
+    """Who speaks; of several processes, which."""
+    said = launched()
+    return "limbeck" if said.first else f"limbeck [process {said.rank}]"
 
 
 def _help() -> str:
@@ -167,9 +177,11 @@ def _first_line(error: Exception) -> str:
 @contextmanager
 def _telling() -> Iterator[None]:
     """What the package reports on the way goes to standard error, a line each."""
-    handler = logging.StreamHandler()
+    handler: logging.Handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("limbeck: %(message)s"))
     log = logging.getLogger("limbeck")
+    # What one of several processes has to tell, all have; a handler keeps Python from telling in its own way.
+    handler = handler if launched().first else logging.NullHandler()
     log.addHandler(handler)
     try:
         yield

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 import yaml
 
+from limbeck import ranks
 from limbeck.anatomy import Subset
 from limbeck.data.augment import Augmentation
 from limbeck.data.cohort import Cohort
@@ -41,6 +43,7 @@ from limbeck.training.record import (
     machine_facts,
     nearest_record,
     refuse_changes,
+    together,
     write_places,
 )
 from limbeck.training.trainer import Job, TrainingSettings, check_patch, fabric_for, train
@@ -217,7 +220,7 @@ def resume(
         ModelError: the teacher differs, the folder is no run, or this version does something else under its settings.
     """
     # Before anything is read that other data could make fail in another way.
-    refuse_changes(folder, {**experiment.to_json(), "data": cohort.hash})
+    refuse_changes(folder, {**experiment.to_json(), "data": cohort.hash, **together()})
     ready = _ready(experiment, cohort)
     refuse_changes(folder, ready.origin)
     return _train(folder, ready, report)
@@ -284,6 +287,7 @@ def _ready(experiment: Experiment, cohort: Cohort) -> _Ready:
         **split_file,
         "augmentation": digest_of(dataclasses.asdict(augmentation)),
         "teachers": {role: str(teacher.card.origin.get("experiment", "")) for role, teacher in teachers.items()},
+        **together(),
     }
     return _Ready(experiment, cohort, fold, seen, teachers, augmentation, origin, digest_of(origin))
 
@@ -298,8 +302,12 @@ def _train(folder: Path, ready: _Ready, report: Callable[[int, float], None]) ->
     kind = find(experiment.method)
     methods = {role: teacher.method for role, teacher in ready.teachers.items()}
     method = build(experiment.method, experiment.method_settings, Context(experiment.subsets, teachers=methods))
+    randomness.part(experiment.run.seed, ranks.rank())
     cases = [cohort.case(name) for name in fold.train]
-    reader = CropReader(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged)
+    reader = CropReader(
+        *(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged),
+        *(ranks.rank(), ranks.world()),
+    )
     job = Job(
         folder,
         ready.card,
@@ -310,14 +318,18 @@ def _train(folder: Path, ready: _Ready, report: Callable[[int, float], None]) ->
         report,
     )
     lock = folder / LOCK
-    with held(lock) as alone:
-        if not alone:
+    # Of several processes the first holds it for all, and writes for all.
+    with held(lock) if ranks.first() else nullcontext(True) as alone:
+        if ranks.agreed(not alone):
             raise UsageError(f"{folder} is being trained by process {holder(lock)}: wait for it, or stop it")
-        if (folder / DONE).is_file():
+        if ranks.agreed((folder / DONE).is_file()):
             return folder
-        _write_record(folder, ready, fabric.device, reader)
+        if ranks.first():
+            _write_record(folder, ready, fabric.device, reader)
         best = train(method, job, experiment.training, experiment.optimiser, fabric)
-        write_json(folder / DONE, {"best_step": best.step, "validation_dice": round(best.dice, 6)})
+        if ranks.first():
+            write_json(folder / DONE, {"best_step": best.step, "validation_dice": round(best.dice, 6)})
+        ranks.agreed(0)
     return folder
 
 
@@ -335,7 +347,7 @@ def _write_record(folder: Path, ready: _Ready, device: torch.device, reader: Cro
     }
     validated = [ready.cohort.case(name) for name in ready.fold.validation]
     use = {"use": use_in_words(reader.usable, validated, asked.subsets, find(asked.method).privileged)}
-    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts | use)
+    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts | use | together())
 
 
 def run_name(experiment: Experiment, digest: str) -> str:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from limbeck.launch import launch
+
 
 class _Rate(TextColumn):
     def __init__(self) -> None:
@@ -34,7 +36,7 @@ def bar(title: str, total: int) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", style="dim"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not (console.is_terminal and launch().first)) as progress:
         task = progress.add_task(title, total=total, note="")
 
         def advance(done: int, more: float | int | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from limbeck.commands.bar import bar
 from limbeck.errors import ModelError, UsageError, nearest
+from limbeck.launch import launch
 from limbeck.methods import METHODS
 
 USAGE = """usage: limbeck train METHOD --data COHORT [--subset S] [--teacher RUN]
@@ -94,7 +95,7 @@ def _go_on(folder: Path, method: str | None, words: Sequence[str]) -> int:
     assert data is not None
     experiment = plan(name, places["subset"], teacher, parts, split)
     cohort = Cohort.open(data)
-    if saved_card(folder, tell=False) is None:
+    if launch().first and saved_card(folder, tell=False) is None:
         print(f"limbeck: {folder} holds no checkpoint yet: it begins at its first step", file=sys.stderr)
     with bar(f"{name} {experiment.subset_name}", experiment.training.steps) as advance:
         resume(experiment, cohort, folder, advance)
@@ -105,6 +106,8 @@ def _shown(folder: Path) -> int:
     """Print a finished run's folder, and which cases it has learnt from where some could not be used."""
     from limbeck.training.record import use_of  # noqa: PLC0415 - torch
 
+    if not launch().first:
+        return 0
     if use := use_of(folder):
         print(f"limbeck: note: {folder.name}: {use}", file=sys.stderr)
     print(folder)

@@ -131,6 +131,10 @@ class Parameters:
     contrast: Tensor
     brightness: Tensor
 
+    def of(self, samples: slice) -> Parameters:
+        """Those of some samples."""
+        return Parameters(**{item.name: getattr(self, item.name)[samples] for item in fields(self)})
+
     @classmethod
     def identity(cls, batch_size: int, channels: int = len(Modality)) -> Parameters:
         """Parameters that leave a batch as it is."""

@@ -7,6 +7,7 @@ other loader workers, meets the same batches.
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -91,7 +92,17 @@ def eligible(cases: Sequence[CohortCase], subsets: Sequence[Subset], privileged:
 
 
 class CropReader(Dataset[Crops]):
-    """Item `step` is the whole batch of that step."""
+    """Item `step` is the batch of that step, or this process's part of it.
+
+    Args:
+        cases: to draw from; those that cannot be used are left out.
+        settings: `batch` is that of one process.
+        subsets: what the student may see.
+        seed: of all draws.
+        privileged: whether training looks at all sequences.
+        rank: the number of this process.
+        processes: how many share a batch. It is the one that a single process with so many times `batch` would read.
+    """
 
     def __init__(
         self,
@@ -100,12 +111,16 @@ class CropReader(Dataset[Crops]):
         subsets: Sequence[Subset],
         seed: int,
         privileged: bool,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self.usable = eligible(cases, subsets, privileged)
         self.cases = self.usable.cases
         self.settings = settings
         self.subsets = tuple(subsets)
         self.seed = seed
+        self.drawn = processes * settings.batch
+        self.own = slice(rank * settings.batch, (rank + 1) * settings.batch)
         read = set(Modality) if privileged else {modality for subset in subsets for modality in subset}
         self.modalities = sorted(read)
 
@@ -115,17 +130,14 @@ class CropReader(Dataset[Crops]):
         images = np.zeros((count, len(Modality), *patch), np.float16)
         labels = np.zeros((count, *patch), np.uint8)
         origins, present, available, names = [], [], [], []
-        for index in range(count):
-            case = self.cases[int(rng.integers(len(self.cases)))]
-            origin = self._origin(case, rng)
+        for index, (case, origin, subset) in enumerate(self._draw(rng)):
             for modality in self.modalities:
                 if case.present[modality]:
                     _copy(case.images(modality), images[index, modality], origin)
             reference = case.labels()
             assert reference is not None
             _copy(reference, labels[index], origin)
-            choices = [subset for subset in self.subsets if subset.within(case.present)]
-            available.append(choices[int(rng.integers(len(choices)))].mask())
+            available.append(subset.mask())
             origins.append(origin)
             present.append(case.present)
             names.append(case.id)
@@ -137,6 +149,16 @@ class CropReader(Dataset[Crops]):
             torch.tensor(np.array(origins)),
             tuple(names),
         )
+
+    def _draw(self, rng: np.random.Generator) -> list[tuple[CohortCase, tuple[int, int, int], Subset]]:
+        """The crops of this process. Those before them are drawn too: each draw depends on the ones before."""
+        drawn = []
+        for _ in range(self.own.stop):
+            case = self.cases[int(rng.integers(len(self.cases)))]
+            origin = self._origin(case, rng)
+            choices = [subset for subset in self.subsets if subset.within(case.present)]
+            drawn.append((case, origin, choices[int(rng.integers(len(choices)))]))
+        return drawn[self.own]
 
     def _origin(self, case: CohortCase, rng: np.random.Generator) -> tuple[int, int, int]:
         patch, shape = np.array(self.settings.patch), np.array(case.shape)
@@ -168,17 +190,25 @@ def batches(
         # A loader that starts draws a number; taken from torch's own generator, it would shift every draw of a resumed
         # run, such as those of dropout, against a run that was never stopped.
         generator=torch.Generator(),
+        worker_init_fn=_deaf if reader.drawn > reader.settings.batch else None,
     )
     for step, crops in zip(range(start, steps), loader, strict=True):
         generator = torch.Generator().manual_seed(
             int(np.random.SeedSequence([reader.seed, step, 1]).generate_state(1)[0])
         )
         images = crops.images.to(device).float()
-        parameters = draw(augmentation, len(images), generator)
+        parameters = draw(augmentation, reader.drawn, generator).of(reader.own)
         images, labels = apply(images, crops.labels.to(device).long(), parameters)
         available = crops.available.to(device)
         view = View.of(images, available, crops.origin.to(device))
         yield Batch(view, images, crops.present.to(device), labels, crops.case_ids)
+
+
+def _deaf(worker: int) -> None:
+    """Leave signals to the training process: torchrun and SLURM send them to all, and the step needs its crops."""
+    del worker
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _copy(source: np.ndarray, target: np.ndarray, origin: tuple[int, int, int]) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from limbeck.losses.precision import full_precision
+from limbeck.ranks import summed, world
 
 VARIANCE_FLOOR = 1e-5  # a dead channel correlates with nothing, and does not divide by 0
 
@@ -24,7 +25,8 @@ def barlow_twins(student: Tensor, teacher: Tensor, redundancy: float = 0.0051) -
         redundancy: weight of the pairs of different channels; 0.0051 is the official code's.
     """
     ours, theirs = _standardised(student), _standardised(teacher.detach())
-    correlation = ours @ theirs.T / ours.shape[1]
+    (products,) = summed(ours @ theirs.T)
+    correlation = products / (world() * ours.shape[1])
     own = correlation.diagonal()
     others = correlation - torch.diag(own)
     return (1 - own).square().sum() + redundancy * others.square().sum()
@@ -33,5 +35,14 @@ def barlow_twins(student: Tensor, teacher: Tensor, redundancy: float = 0.0051) -
 def _standardised(features: Tensor) -> Tensor:
     """Features `[B,C,*]` to `[C,samples]`, each channel with mean 0 and (biased) variance 1."""
     samples = features.transpose(0, 1).flatten(1)
-    variance, mean = torch.var_mean(samples, dim=1, correction=0, keepdim=True)
+    variance, mean = torch.var_mean(samples, dim=1, correction=0, keepdim=True) if world() == 1 else _moments(samples)
     return (samples - mean) / (variance + VARIANCE_FLOOR).sqrt()
+
+
+def _moments(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean `[C,1]` of the samples `[C,N]` of all processes."""
+    count = world() * samples.shape[1]
+    (total,) = summed(samples.sum(1, keepdim=True))
+    mean = total / count
+    (squares,) = summed((samples - mean).square().sum(1, keepdim=True))
+    return squares / count, mean

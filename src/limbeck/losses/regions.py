@@ -12,6 +12,7 @@ from torch import Tensor
 
 from limbeck.errors import UsageError
 from limbeck.losses.precision import full_precision
+from limbeck.ranks import summed
 
 MaskMode: TypeAlias = Literal["nearest", "maxpool"]
 Pooling: TypeAlias = Literal["mean", "max", "min", "mid"]
@@ -130,7 +131,8 @@ def _region_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     # The cosine of a zero vector has a gradient of 1e8; a vector of ones in its place has one that is finite, and the
     # product with 0 then drops it.
     cosine = F.cosine_similarity(filled(of_student, valid), filled(of_teacher, valid), dim=2)
-    return ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)
+    distance, samples = summed(((1 - cosine) * valid).sum(), valid.sum().to(cosine.dtype))
+    return distance / samples.clamp(min=1)
 
 
 def filled(means: Tensor, valid: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.losses.precision import full_precision
+from limbeck.ranks import summed
 from limbeck.target import Target
 
 EPSILON = 1e-7  # ACN, MTCM-KD: keeps the division defined, and is too small to lend an absent class a score
@@ -33,6 +34,7 @@ def soft_dice(probabilities: Tensor, targets: Tensor, squared: bool = True, smoo
         size = probabilities.square().sum(over) + targets.square().sum(over)
     else:
         size = probabilities.sum(over) + targets.sum(over)
+    overlap, size = summed(overlap, size)
     return 1 - (2 * overlap + smooth) / (size + smooth)
 
 
@@ -119,7 +121,7 @@ def dice_jaccard_cross_entropy(logits: Tensor, labels: Tensor, absent_scores_zer
     probabilities = log_probabilities.exp()
     over = [0, *range(2, logits.ndim)]
     overlap = (probabilities * truth).sum(over)
-    size = probabilities.sum(over) + truth.sum(over)
+    overlap, size = summed(overlap, probabilities.sum(over) + truth.sum(over))
     dice = (2 * overlap + above) / (size + below)
     jaccard = (overlap + above) / (size - overlap + below)
     return ((1 - dice.mean()) + (1 - jaccard.mean()) + _cross_entropy(log_probabilities, truth)) / 3

@@ -46,6 +46,7 @@ from limbeck.batch import Batch, View
 from limbeck.errors import require
 from limbeck.losses import barlow_twins, cross_entropy, deep_supervision, soft_label_dice, soft_label_divergence
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress, weighted
+from limbeck.networks.batchnorm import BatchNorm
 from limbeck.networks.heads import DeepHeads
 from limbeck.networks.network import Network, Output
 
@@ -170,7 +171,7 @@ def _projector(channels: int) -> nn.Sequential:
     """Two `1x1x1` convolutions with batch normalisation and ReLU between them, as papers.md 5.2 has it."""
     return nn.Sequential(
         nn.Conv3d(channels, channels, 1, bias=False),
-        nn.BatchNorm3d(channels),
+        BatchNorm(channels),
         nn.ReLU(inplace=True),
         nn.Conv3d(channels, channels, 1),
     )

@@ -63,6 +63,7 @@ from limbeck.networks.heads import DeepHeads
 from limbeck.networks.network import Output
 from limbeck.normalisation import Normalisation
 from limbeck.overlap import hard_dice, legacy_slice_mean
+from limbeck.ranks import summed
 from limbeck.target import inside
 
 HALF = -2  # the decoder's level at half size
@@ -228,8 +229,10 @@ class MTCMKD(Method[MTCMKDSettings]):
         counted = whole.flatten(1).any(1) | self.settings.as_published
         for index, teacher in enumerate(teachers):
             found = inside(self.target.decode(teacher.logits), Region.WT)
-            self.scores[index] += metric(found, whole)[counted].sum()
-        self.crops += counted.sum()
+            (score,) = summed(metric(found, whole)[counted].sum())
+            self.scores[index] += score
+        (crops,) = summed(counted.sum().to(self.crops.dtype))
+        self.crops += crops
 
 
 def _xavier_normal(layer: nn.Module) -> None:

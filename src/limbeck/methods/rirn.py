@@ -46,6 +46,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from limbeck.anatomy import Modality
@@ -175,5 +176,5 @@ class RIRN(Method[RIRNSettings]):
 
 
 def _likelihoods(output: Output) -> Tensor:
-    """What the critic sees: region probabilities `[B,3,*]` in float32, since bf16 rounds the surest of them to 1."""
-    return output.logits.float().sigmoid()
+    """What the critic sees: region probabilities `[B,3,*]`, not in bf16, which rounds the surest of them to 1."""
+    return output.logits.to(torch.promote_types(output.logits.dtype, torch.float32)).sigmoid()

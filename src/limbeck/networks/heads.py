@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from limbeck.networks.batchnorm import BatchNorm
+
 
 class PatchHead(nn.Module):
     """PKDR's patch selection (papers.md 2.2): which regions each patch contains, from the encoder's coarsest level.
@@ -18,7 +20,7 @@ class PatchHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv3d(channels, channels // 2, 3, padding=1, bias=False),
-            nn.BatchNorm3d(channels // 2),
+            BatchNorm(channels // 2),
             nn.ReLU(inplace=True),
             nn.Conv3d(channels // 2, regions, 1),
         )

@@ -7,6 +7,7 @@ import math
 from torch import Tensor, nn
 
 from limbeck.errors import UsageError
+from limbeck.networks.batchnorm import BatchNorm
 from limbeck.networks.network import Network, Output, sides
 
 ENCODER_DEPTHS = (1, 2, 3, 3, 3)  # convolutions of each level, fine to coarse
@@ -75,7 +76,7 @@ class VNet(Network):
 
 def _normalised_relu(channels: int) -> tuple[nn.Module, nn.Module]:
     # In place is safe: nothing else holds what the normalisation made, and its gradient reads its input.
-    return nn.BatchNorm3d(channels), nn.ReLU(inplace=True)
+    return BatchNorm(channels), nn.ReLU(inplace=True)
 
 
 def _stack(depth: int, in_channels: int, channels: int) -> nn.Sequential:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck import ranks
 from limbeck.errors import ModelError
 from limbeck.methods.base import Method
 from limbeck.methods.saved import CARD, PREVIOUS, Card, drop_unnamed, load_card, load_part, save
@@ -65,10 +66,14 @@ def save_last(
         random: the random states, if not those of this moment.
     """
     best = position.best
-    state: dict[str, Tensor] = {**optimisers.state(), **(randomness.state() if random is None else random)}
-    state["best"] = torch.tensor([best.step, best.dice], dtype=torch.float64)
-    progress = {"pending": position.pending, "log": dataclasses.asdict(position.log)}
-    save(folder / LAST, method, dataclasses.replace(card, step=position.step, progress=progress), state)
+    drawn = _of_every_process(randomness.state() if random is None else random)
+    if ranks.first():
+        state: dict[str, Tensor] = {**optimisers.state(), **drawn}
+        state["best"] = torch.tensor([best.step, best.dice], dtype=torch.float64)
+        progress = {"pending": position.pending, "log": dataclasses.asdict(position.log)}
+        save(folder / LAST, method, dataclasses.replace(card, step=position.step, progress=progress), state)
+    # None leaves before it is written.
+    ranks.agreed(0)
 
 
 def save_best(folder: Path, method: Method[Any], card: Card, step: int, dice: float, best: Best) -> Best:
@@ -76,7 +81,8 @@ def save_best(folder: Path, method: Method[Any], card: Card, step: int, dice: fl
     if dice <= best.dice:
         return best
     origin = {**card.origin, "validation_dice": round(dice, 6)}
-    save(folder / BEST, method, dataclasses.replace(card, step=step, origin=origin))
+    if ranks.first():
+        save(folder / BEST, method, dataclasses.replace(card, step=step, origin=origin))
     return Best(step, dice)
 
 
@@ -103,13 +109,15 @@ def restore(folder: Path, method: Method[Any], optimisers: Optimisers, card: Car
         ModelError: there are checkpoints but none is usable, or they are of another method or experiment.
     """
     saved = saved_card(folder)
+    _agree_on_step(folder, -1 if saved is None else saved.step)
     if saved is None:
         return Position()
     last = folder / LAST
     _check_origin(last, saved, card)
     for part in (last, folder / BEST):
         # A kill right after a card was written leaves the generation that it replaced.
-        drop_unnamed(part)
+        if ranks.first():
+            drop_unnamed(part)
     try:
         method.load_state_dict(load_part(last, saved, "weights"))
     except RuntimeError as error:
@@ -117,13 +125,45 @@ def restore(folder: Path, method: Method[Any], optimisers: Optimisers, card: Car
     state = load_part(last, saved, "state")
     try:
         optimisers.restore(state)
-        randomness.restore(state)
+        randomness.restore(_of_this_process(state))
         step, dice = state["best"].tolist()
         progress = saved.progress
         log = LogState.from_json(progress.get("log"))
         return Position(saved.step, Best(int(step), float(dice)), bool(progress.get("pending")), log)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelError(f"{last} is damaged ({type(error).__name__} {error}): move it away to start anew") from error
+
+
+def _agree_on_step(folder: Path, step: int) -> None:
+    """Refuse processes that see different checkpoints, as where the folder is not shared.
+
+    Raises:
+        ModelError: they do.
+    """
+    latest, earliest = ranks.agreed(step), -ranks.agreed(-step)
+    if latest != earliest:
+        raise ModelError(
+            f"{folder}: its processes find different checkpoints (steps {earliest} and {latest}; -1 is none): "
+            "expected one folder that all of them share"
+        )
+
+
+def _of_every_process(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The random states of the first process, and torch's of each other one under a name of its own."""
+    states = dict(own)
+    for name in ("random/cpu", "random/cuda"):
+        if name in own:
+            states |= {_name_at(rank, name): state for rank, state in enumerate(ranks.gathered(own[name]))}
+    return states
+
+
+def _of_this_process(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    own = {name: state[_name_at(ranks.rank(), name)] for name in state if _name_at(ranks.rank(), name) in state}
+    return {**state, **own}
+
+
+def _name_at(rank: int, name: str) -> str:
+    return f"{name}/{rank}" if rank else name
 
 
 def _check_origin(folder: Path, saved: Card, card: Card) -> None:

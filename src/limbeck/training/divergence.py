@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from limbeck import ranks
 from limbeck.batch import Batch
 from limbeck.durable import write_json
 from limbeck.methods.base import Method
@@ -50,22 +52,33 @@ def keep(
         method: is put back to where the step began.
         card: what it says of itself.
         before: where the step began.
-        batch: its batch.
+        batch: its batch; where there are several processes, this one's part.
         step: steps taken before it.
         values: what was computed, by name.
     """
     target = folder / DIVERGED
     method.load_state_dict(before.weights, strict=False)
+    samples = _of_all_processes(batch)
+    if not ranks.first():
+        return target
     save(target, method, dataclasses.replace(card, step=step), dict(before.random))
     report = {
         "step": step,
-        "cases": list(batch.case_ids),
-        "origins": batch.view.origin.tolist(),
-        "available": batch.view.available.tolist(),
-        "present": batch.present.tolist(),
+        **samples,
         "not_finite": [name for name, value in values.items() if not math.isfinite(value)],
         # JSON has no word for what is not finite.
         "values": {name: value if math.isfinite(value) else str(value) for name, value in values.items()},
     }
     write_json(target / REPORT, report)
     return target
+
+
+def _of_all_processes(batch: Batch) -> dict[str, list[Any]]:
+    own = {
+        "cases": list(batch.case_ids),
+        "origins": batch.view.origin.tolist(),
+        "available": batch.view.available.tolist(),
+        "present": batch.present.tolist(),
+    }
+    parts = [json.loads(text) for text in ranks.told(json.dumps(own))]
+    return {name: [item for part in parts for item in part[name]] for name in own}

@@ -42,13 +42,20 @@ class LogState:
 
 
 class Log:
-    """Means of what was measured since the last line, appended to `log.csv`."""
+    """Means of what was measured since the last line, appended to `log.csv`.
 
-    def __init__(self, path: Path, start: int = 0, state: LogState | None = None) -> None:
-        self.path = path
+    Args:
+        path: `log.csv`.
+        start: the step that a run goes on from.
+        state: where the log stood then.
+        writes: of several processes one writes, and the others count along.
+    """
+
+    def __init__(self, path: Path, start: int = 0, state: LogState | None = None, writes: bool = True) -> None:
+        self.path, self._writes = path, writes
         state = LogState() if state is None else state
         self._sums = dict(state.sums)
-        self._rows = self._keep(start, state.rows)
+        self._rows = self._keep(start, state.rows) if writes else state.rows or 0
 
     @property
     def state(self) -> LogState:
@@ -73,6 +80,12 @@ class Log:
         if values is None:
             rows = {name: total / count for name, (total, count) in self._sums.items()}
             self._sums.clear()
+        if self._writes:
+            self._append(step, epoch, rows)
+        self._rows += len(rows)
+        return rows
+
+    def _append(self, step: int, epoch: int, rows: Mapping[str, float]) -> None:
         try:
             with self.path.open("a", newline="", encoding="utf-8") as stream:
                 csv.writer(stream).writerows((step, epoch, name, f"{value:.6g}") for name, value in rows.items())
@@ -80,8 +93,6 @@ class Log:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise ResourceError(f"{self.path} cannot be written: {error.strerror}: run the command again") from error
-        self._rows += len(rows)
-        return rows
 
     def _keep(self, start: int, count: int | None) -> int:
         """Drop the lines that a resumed run will write again; gives how many are left."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from limbeck import ranks
 from limbeck.errors import LimbeckError, UsageError, require
 from limbeck.methods.base import Descent, Method
 
@@ -96,6 +97,8 @@ class Optimisers:
             self.by_group[name].zero_grad(set_to_none=True)
             total = torch.stack([term.float() for term in objectives[name].values()]).sum()
             fabric.backward(total, inputs=self.groups[name], retain_graph=index + 1 < len(names))
+        # One mean for all groups: the processes meet once, after the last gradient and before the first step.
+        ranks.average([each.grad for name in names for each in self.groups[name] if each.grad is not None])
         for name in names:
             limit = self.settings.clip or math.inf
             norms[name] = float(nn.utils.clip_grad_norm_(self.groups[name], limit))

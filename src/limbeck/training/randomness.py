@@ -18,6 +18,12 @@ def seed(number: int) -> None:
     random.seed(number)
 
 
+def part(number: int, rank: int) -> None:
+    """Have torch draw other numbers in each process, as for other samples; the first goes on as it is."""
+    if rank:
+        torch.manual_seed(int(np.random.SeedSequence([number, rank]).generate_state(1, np.uint64)[0]) >> 1)
+
+
 def state() -> dict[str, Tensor]:
     """The states as tensors, by name."""
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)

@@ -15,6 +15,7 @@ import torch
 
 from limbeck.durable import write_json
 from limbeck.errors import DataError, ModelError, UsageError
+from limbeck.launch import launch
 from limbeck.received import read_json, read_yaml
 from limbeck.training.checkpoint import saved_card
 from limbeck.version import __version__
@@ -25,6 +26,9 @@ HASHES = ("data", "split", "split_file", "augmentation", "teachers")
 # Where a run computes and how often it writes is no part of what it computes.
 NOT_DECIDING = ("device", "workers", "save_every", "log_every")
 LOG = logging.getLogger(__name__)
+# What only a run of several processes records.
+PROCESSES = "processes"
+_ALONE = {PROCESSES: 1}
 # Facts of a session that can change the last bits of what it computes.
 _DECIDING = ("limbeck", "torch", "numpy", "python", "machine", "processor", "threads", "device", "precision")
 
@@ -54,7 +58,13 @@ def is_record(content: object) -> bool:
 
 def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a record, as a configuration would hold them; a hash is no setting."""
-    return {name: value for name, value in record.items() if name not in (*HASHES, "method")}
+    return {name: value for name, value in record.items() if name not in (*HASHES, "method", PROCESSES)}
+
+
+def together() -> dict[str, int]:
+    """How many processes train, where it is more than one: as many times `batch` decide the result."""
+    processes = launch().processes
+    return {PROCESSES: processes} if processes > 1 else {}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
@@ -81,8 +91,8 @@ def refuse_changes(folder: Path, now: Mapping[str, Any]) -> None:
     record, card = read_experiment(folder), saved_card(folder, tell=False)
     # The checkpoint knows what it was trained with, even if somebody has edited the record.
     found = differences(
-        record if card is None else card.origin,
-        {name: value for name, value in now.items() if name not in NOT_DECIDING},
+        _ALONE | (record if card is None else card.origin),
+        _ALONE | {name: value for name, value in now.items() if name not in NOT_DECIDING},
     )
     if not found:
         return
@@ -94,7 +104,7 @@ def refuse_changes(folder: Path, now: Mapping[str, Any]) -> None:
 
 def nearest_record(runs: Sequence[Path], now: Mapping[str, Any]) -> str:
     """How the run that is most like what is asked for differs from it."""
-    found = [differences(read_experiment(folder), now) for folder in runs]
+    found = [differences(_ALONE | read_experiment(folder), _ALONE | dict(now)) for folder in runs]
     return "; ".join(min(found, key=len).values()) if found else "expected a run that the same command has begun"
 
 

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import Tensor
 
+from limbeck import ranks
 from limbeck.batch import Batch
 from limbeck.errors import require
+from limbeck.launch import launch
 from limbeck.methods.base import Method, Objectives, Progress
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import Card
@@ -80,7 +83,7 @@ class Job:
 
 
 def fabric_for(settings: TrainingSettings) -> Fabric:
-    """Fabric on one device in the asked precision."""
+    """Fabric on one device in the asked precision; where this is one of several processes, it meets the others."""
     from lightning.fabric import Fabric  # noqa: PLC0415 - two seconds, which help and checks of settings need not wait
 
     device = pick_device(settings.device)
@@ -88,8 +91,12 @@ def fabric_for(settings: TrainingSettings) -> Fabric:
     for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning.pytorch"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     devices = [device.index or 0] if device.type == "cuda" else 1
-    precision = "bf16-mixed" if uses_bf16(settings.precision, device) else "32-true"
-    return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if uses_bf16(settings.precision, device) else "32-true"
+    if (launched := launch()).processes > 1:
+        from limbeck.training.join import join  # noqa: PLC0415 - Lightning
+
+        return join(launched, device, precision)
+    return Fabric(accelerator=device.type, devices=devices, precision=precision)
 
 
 def check_patch(settings: TrainingSettings, patch: tuple[int, int, int], stride: int) -> None:
@@ -123,7 +130,7 @@ def train(
     method.to(fabric.device)
     optimisers = Optimisers(method, optimiser)
     position = restore(job.folder, method, optimisers, job.card)
-    log = Log(job.folder / "log.csv", position.step, position.log)
+    log = Log(job.folder / "log.csv", position.step, position.log, writes=ranks.first())
     with patiently():
         return _Loop(method, job, settings, optimisers, fabric, log, position.best).run(position)
 
@@ -173,19 +180,25 @@ class _Loop:
         """What comes after a step: validation and a checkpoint where they are due, and the end if it was asked for."""
         if self._due(done, self.settings.validate_every):
             self._validate(done)
-        if requested() or self._due(done, self.settings.save_every):
+        # One process alone may have heard it.
+        asked = ranks.agreed(requested())
+        if asked or self._due(done, self.settings.save_every):
             self._save(done)
-        if requested():
-            raise Interrupted(requested(), self._note(done))
+        if asked:
+            raise Interrupted(asked, self._note(done))
 
     def _validate(self, done: int) -> None:
         random = randomness.state()
+        dice, asked = 0.0, 0
         try:
             with impatiently():
-                dice = self.job.validate(self.method)
+                dice = self.job.validate(self.method) if ranks.first() else 0.0
         except Interrupted as stop:
+            asked = stop.number
+        if asked := ranks.agreed(asked):
             self._save(done, pending=True, random=random)
-            raise Interrupted(stop.number, self._note(done)) from None
+            raise Interrupted(asked, self._note(done))
+        dice = float(ranks.gathered(torch.tensor(dice, dtype=torch.float64))[0])
         self.log.write(done, (done - 1) // self.settings.epoch_steps, {"validation_dice": dice})
         self.best = save_best(self.job.folder, self.method, self.job.card, done, dice, self.best)
 
@@ -205,7 +218,7 @@ class _Loop:
         try:
             iterator = self.method.training_step(batch, progress)
             while (objectives := self._next(iterator)) is not None:
-                terms = _terms(objectives)
+                terms = ranks.averaged(_terms(objectives))
                 values.update(terms)
                 _check(terms)
                 for value in terms.values():

@@ -168,7 +168,7 @@ def test_killed_between_their_checkpoints_those_ahead_wait(turn, place, alone, t
         patch.setattr(trainer, "save_last", dying)
         with pytest.raises(Killed):
             main(words(place, tmp_path / "runs"))
-    cards = [path for path in tmp_path.glob("runs/*/last/checkpoint.json")]
+    cards = list(tmp_path.glob("runs/*/last/checkpoint.json"))
     # Regular checkpoints are due after steps 4 and 7; the second half of the calls are of the second.
     steps = sorted(json.loads(path.read_text())["step"] for path in cards)
     assert steps == {2: [4], 6: [4, 7, 7]}[turn]

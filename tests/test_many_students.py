@@ -240,3 +240,10 @@ def test_a_run_that_another_process_trains_is_left_to_it(place, tmp_path, capsys
         assert main(words(place, tmp_path)) == 2
     said = capsys.readouterr().err
     assert busy.name in said and f"process {os.getpid()}" in said
+
+
+def test_processes_that_read_crops_read_for_all(place, alone, tmp_path) -> None:
+    assert main(words(place, tmp_path, "--workers", "1")) == 0
+    weights = {name: [card["files"] for card in run["cards"]] for name, run in everything(tmp_path).items()}
+    # Of the last checkpoint the weights and all states, of the best the weights.
+    assert weights == {name: [card["files"] for card in run["cards"]] for name, run in alone.items()}

@@ -15,6 +15,7 @@ from limbeck.commands.settings import PLACES, Settings
 from limbeck.errors import LimbeckError
 from limbeck.experiment import Experiment, plan
 from limbeck.methods import METHODS
+from limbeck.together import plan_together
 
 ROOT = Path(__file__).parents[1]
 SHELL = re.compile(r"```(?:sh|bash|console|text)?\n(.*?)```", re.DOTALL)
@@ -125,4 +126,6 @@ def planned(words: list[str]) -> Experiment | None:
     if not places["out"] or places["subset"] == "S":
         return None
     teacher = Path(places["teacher"]) if places["teacher"] else None
+    if places["subsets"]:
+        return plan_together(method, places["subsets"].split("|")[0], teacher, parts)[0]
     return plan(method, places["subset"], teacher, parts)

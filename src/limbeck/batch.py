@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -65,6 +65,11 @@ class Batch:
     present: Tensor
     labels: Tensor
     case_ids: tuple[str, ...]
+
+    def seen_as(self, subset: Subset) -> Batch:
+        """The same crops as a student for a subset sees them; all but the view is this batch's own."""
+        available = torch.tensor(subset.mask(), device=self.complete.device).expand(len(self.complete), -1)
+        return replace(self, view=View.of(self.complete, available, self.view.origin))
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

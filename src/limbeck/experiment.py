@@ -9,168 +9,70 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
 
 from limbeck import ranks
-from limbeck.anatomy import Subset
+from limbeck.batch import Batch
 from limbeck.data.augment import Augmentation
 from limbeck.data.cohort import Cohort
-from limbeck.data.dataset import CropReader, SamplingSettings, batches
+from limbeck.data.dataset import CropReader, batches
+from limbeck.data.shared_crops import SharedCrops
 from limbeck.data.splits import Fold, FoldRecord, read_split, record_hash
 from limbeck.durable import write_json, write_text
-from limbeck.errors import ModelError, UsageError, require
-from limbeck.evaluation.eligible import FOLD, learnt_from, use_in_words
-from limbeck.inference.predictor import DONE, Predictor, load
+from limbeck.errors import UsageError
+from limbeck.evaluation.eligible import FOLD, use_in_words
+from limbeck.inference.predictor import DONE, Predictor
 from limbeck.lock import held, holder
 from limbeck.methods import build, find
-from limbeck.methods.base import Context, NetworkSettings
+from limbeck.methods.base import Context, Method
 from limbeck.methods.precision import uses_bf16
 from limbeck.methods.saved import Card
+from limbeck.methods.shared_teacher import SharedTeacher
+from limbeck.request import SECTIONS, Experiment, RunSettings, plan
 from limbeck.scoring import held_out, validation
+from limbeck.teachers import teachers_of
 from limbeck.training import randomness
-from limbeck.training.optimise import OptimiserSettings
+from limbeck.training.optimise import DivergedError
 from limbeck.training.record import (
     EXPERIMENT,
     NOT_DECIDING,
     begin_session,
     machine_facts,
     nearest_record,
+    processes,
     refuse_changes,
-    together,
     write_places,
 )
-from limbeck.training.trainer import Job, TrainingSettings, check_patch, fabric_for, train
+from limbeck.training.trainer import Job, Member, check_patch, fabric_for, train_together
 
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Which cases a run learns from, and its seed.
-
-    Attributes:
-        fold: the fold whose cases are held out for the test, counted from 0.
-        folds: folds by patient that the cohort is split into (GKD: 3; MTCM-KD: 5), or that the split file holds.
-        seed: of weights, crops and augmentation.
-    """
-
-    fold: int = 0
-    folds: int = 5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse folds that are none.
-
-        Raises:
-            UsageError: a value is out of its range.
-        """
-        # One is what a split file may hold; a cohort's own folds are two or more.
-        require(self.folds >= 1, "folds", self.folds, "at least 2, or 1 with a split file")
-        require(0 <= self.fold < self.folds, "fold", self.fold, f"0 to {self.folds - 1}, of {self.folds} folds")
-        # NumPy and torch take no other seeds.
-        require(0 <= self.seed < 2**63, "seed", self.seed, "0 or a whole number above it")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What `limbeck train` was asked for.
-
-    Attributes:
-        method: name in METHODS.
-        subsets: one for a specialist, all 15 for a generalist.
-        method_settings: of the method's own kind.
-        run: fold and seed.
-        training: length and rhythm.
-        optimiser: how weights are moved.
-        sampling: what a batch holds.
-        teachers: role -> run folder.
-        split: a file of folds instead of the cohort's own.
-    """
-
-    method: str
-    subsets: tuple[Subset, ...]
-    method_settings: NetworkSettings
-    run: RunSettings = RunSettings()
-    training: TrainingSettings = TrainingSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
-    sampling: SamplingSettings = SamplingSettings()
-    teachers: Mapping[str, Path] = field(default_factory=dict)
-    split: Path | None = None
-
-    @property
-    def subset_name(self) -> str:
-        """The subset as it stands in the run's name; a generalist serves `any`."""
-        return str(self.subsets[0]) if len(self.subsets) == 1 else "any"
-
-    def to_json(self) -> dict[str, Any]:
-        """Every setting by name, without paths."""
-        settings: dict[str, Any] = {"method": self.method, "subset": self.subset_name}
-        for part in (self.run, self.method_settings, self.training, self.optimiser, self.sampling):
-            settings |= dataclasses.asdict(part)
-        settings["patch"] = list(self.sampling.patch)
-        return settings
-
-
-# Sections whose settings share one flat name space with the method's own, in YAML and on the command line.
-SECTIONS: Mapping[str, type[Any]] = {
-    "run": RunSettings,
-    "training": TrainingSettings,
-    "optimiser": OptimiserSettings,
-    "sampling": SamplingSettings,
-}
+# What is asked for has a file of its own, and is had from here by all who ask.
+__all__ = [
+    "SECTIONS",
+    "Experiment",
+    "Ready",
+    "RunSettings",
+    "digest_of",
+    "plan",
+    "prepare",
+    "refuse_to_begin",
+    "resume",
+    "run",
+    "run_name",
+    "train_runs",
+]
 
 # What ACN, and so GKD, augments with.
 FLIPS = dataclasses.replace(Augmentation.off(), flip_probability=0.5)
 
 LOCK = "train.lock"
-
-
-def plan(
-    method: str, subset: str | None, teacher: Path | None, parts: Mapping[str, Any], split: Path | None = None
-) -> Experiment:
-    """An experiment from names, after checking that subset and teacher suit the method.
-
-    Args:
-        method: name in METHODS.
-        subset: as it is written; None or `any` for a generalist.
-        teacher: run folder of the teacher, for methods that need one.
-        parts: settings by section, `method_settings` among them.
-        split: a file of folds instead of the cohort's own.
-
-    Raises:
-        UsageError: the method is unknown, subset or teacher are missing or too many, or the crop does not suit the
-            network.
-    """
-    kind = find(method)
-    if kind.generalist and subset not in (None, "any"):
-        raise UsageError(f"{method} serves all 15 subsets with one network: leave --subset out (found {subset!r})")
-    if not kind.generalist and subset is None:
-        raise UsageError(f"{method} needs --subset: for example flair, t1ce, flair+t1ce or all")
-    if kind.needs and teacher is None:
-        provider = " and ".join(kind.needs.values())
-        raise UsageError(f"{method} learns from a teacher: give --teacher RUN, made by limbeck train {provider}")
-    if teacher is not None and not kind.needs:
-        raise UsageError(f"{method} takes no trained teacher: leave --teacher out")
-    subsets = Subset.every() if kind.generalist else (Subset.parse(str(subset)),)
-    if not kind.generalist:
-        kind.check(subsets[0])
-    teachers = {role: teacher for role in kind.needs if teacher is not None}
-    experiment = Experiment(method, subsets, teachers=teachers, split=split, **parts)
-    sides, settings = experiment.sampling.patch, experiment.method_settings
-    require(
-        all(side % settings.stride == 0 for side in sides),
-        "patch",
-        sides,
-        f"multiples of {settings.stride}, the stride of {settings.network}",
-    )
-    # Normalisation over the one position that would be left at the coarsest level is undefined.
-    require(max(sides) > settings.stride, "patch", sides, f"a side above {settings.stride}, the network's stride")
-    return experiment
 
 
 def run(
@@ -195,12 +97,21 @@ def run(
         DataError: no case of the cohort can be used, or the split does not fit it.
         UsageError: a setting is out of range, another process trains the run, or there is nothing to resume.
     """
-    ready = _ready(experiment, cohort)
-    folder = out / run_name(experiment, ready.digest)
+    ready = prepare(experiment, cohort)
+    folder = out / ready.name
     if resume and not (folder / EXPERIMENT).is_file():
-        likely = [path.parent for path in out.glob(f"{experiment.method}-*/{EXPERIMENT}")]
-        raise UsageError(f"nothing to resume in {out}: {nearest_record(likely, ready.origin)}")
-    return _train(folder, ready, report)
+        refuse_to_begin(ready, out)
+    return _alone(folder, ready, report)
+
+
+def refuse_to_begin(ready: Ready, out: Path) -> NoReturn:
+    """Say that what is asked for has not begun, and how it differs from the run that is most like it.
+
+    Raises:
+        UsageError: always.
+    """
+    likely = [path.parent for path in out.glob(f"{ready.experiment.method}-*/{EXPERIMENT}")]
+    raise UsageError(f"nothing to resume in {out}: {nearest_record(likely, ready.origin)}")
 
 
 def resume(
@@ -220,14 +131,14 @@ def resume(
         ModelError: the teacher differs, the folder is no run, or this version does something else under its settings.
     """
     # Before anything is read that other data could make fail in another way.
-    refuse_changes(folder, {**experiment.to_json(), "data": cohort.hash, **together()})
-    ready = _ready(experiment, cohort)
+    refuse_changes(folder, {**experiment.to_json(), "data": cohort.hash, **processes()})
+    ready = prepare(experiment, cohort)
     refuse_changes(folder, ready.origin)
-    return _train(folder, ready, report)
+    return _alone(folder, ready, report)
 
 
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """An experiment, checked, with all that is known before the first step.
 
     Attributes:
@@ -267,8 +178,47 @@ class _Ready:
             label_scheme=self.cohort.scheme,
         )
 
+    @property
+    def name(self) -> str:
+        """Of the run's folder."""
+        return run_name(self.experiment, self.digest)
 
-def _ready(experiment: Experiment, cohort: Cohort) -> _Ready:
+    def reader(self) -> CropReader:
+        """What reads its crops.
+
+        Raises:
+            DataError: no case of the fold can be used.
+        """
+        cases, experiment = [self.cohort.case(name) for name in self.fold.train], self.experiment
+        privileged = find(experiment.method).privileged
+        return CropReader(
+            *(cases, experiment.sampling, experiment.subsets, experiment.run.seed, privileged),
+            *(ranks.rank(), ranks.world()),
+        )
+
+    def validation(self, device: torch.device) -> Callable[[Method[Any]], float]:
+        """What gives the mean Dice over its validation cases.
+
+        Raises:
+            DataError: no case can be scored.
+        """
+        cases = [self.cohort.case(name) for name in self.fold.validation]
+        return validation(self.card, cases, self.experiment.training.precision, device)
+
+    def with_subset(self, experiment: Experiment) -> Ready:
+        """The same for an experiment that differs from this one in its subset alone."""
+        origin = {**self.origin, **experiment.to_json()}
+        return dataclasses.replace(self, experiment=experiment, origin=origin, digest=digest_of(origin))
+
+
+def prepare(experiment: Experiment, cohort: Cohort) -> Ready:
+    """Check all of an experiment that can be checked, and read its teachers.
+
+    Raises:
+        ModelError: the teacher does not fit.
+        DataError: the split does not fit the cohort.
+        UsageError: a setting is out of range.
+    """
     check_patch(experiment.training, experiment.sampling.patch, experiment.method_settings.stride)
     if cohort.normalisation != experiment.method_settings.normalisation:
         wanted = experiment.method_settings.normalisation
@@ -278,7 +228,7 @@ def _ready(experiment: Experiment, cohort: Cohort) -> _Ready:
         )
     fold, split_file = _fold(experiment, cohort)
     seen = fold.record(cohort)
-    teachers = _teachers(experiment, cohort, fold)
+    teachers = teachers_of(experiment, cohort, fold)
     augmentation = Augmentation() if experiment.sampling.augment else FLIPS
     origin = {
         **experiment.to_json(),
@@ -287,53 +237,104 @@ def _ready(experiment: Experiment, cohort: Cohort) -> _Ready:
         **split_file,
         "augmentation": digest_of(dataclasses.asdict(augmentation)),
         "teachers": {role: str(teacher.card.origin.get("experiment", "")) for role, teacher in teachers.items()},
-        **together(),
+        **processes(),
     }
-    return _Ready(experiment, cohort, fold, seen, teachers, augmentation, origin, digest_of(origin))
+    return Ready(experiment, cohort, fold, seen, teachers, augmentation, origin, digest_of(origin))
 
 
-def _train(folder: Path, ready: _Ready, report: Callable[[int, float], None]) -> Path:
-    if (folder / DONE).is_file():
-        return folder
-    experiment, cohort, fold = ready.experiment, ready.cohort, ready.fold
-    # Before the seed: importing Lightning draws from Python's generator, in the first run of a process alone.
-    fabric = fabric_for(experiment.training)
-    randomness.seed(experiment.run.seed)
-    kind = find(experiment.method)
-    methods = {role: teacher.method for role, teacher in ready.teachers.items()}
-    method = build(experiment.method, experiment.method_settings, Context(experiment.subsets, teachers=methods))
-    randomness.part(experiment.run.seed, ranks.rank())
-    cases = [cohort.case(name) for name in fold.train]
-    reader = CropReader(
-        *(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged),
-        *(ranks.rank(), ranks.world()),
-    )
-    job = Job(
-        folder,
-        ready.card,
-        lambda start: batches(reader, start, experiment.training.steps, fabric.device, ready.augmentation),
-        validation(
-            ready.card, [cohort.case(name) for name in fold.validation], experiment.training.precision, fabric.device
-        ),
-        report,
-    )
-    lock = folder / LOCK
-    # Of several processes the first holds it for all, and writes for all.
-    with held(lock) if ranks.first() else nullcontext(True) as alone:
-        if ranks.agreed(not alone):
-            raise UsageError(f"{folder} is being trained by process {holder(lock)}: wait for it, or stop it")
-        if ranks.agreed((folder / DONE).is_file()):
-            return folder
-        if ranks.first():
-            _write_record(folder, ready, fabric.device, reader)
-        best = train(method, job, experiment.training, experiment.optimiser, fabric)
-        if ranks.first():
-            write_json(folder / DONE, {"best_step": best.step, "validation_dice": round(best.dice, 6)})
-        ranks.agreed(0)
+def _alone(folder: Path, ready: Ready, report: Callable[[int, float], None]) -> Path:
+    diverged = train_runs({folder: ready}, lambda _, done, loss: report(done, loss))
+    for error in diverged.values():
+        raise error
     return folder
 
 
-def _write_record(folder: Path, ready: _Ready, device: torch.device, reader: CropReader) -> None:
+def train_runs(runs: Mapping[Path, Ready], report: Callable[[Path, int, float], None]) -> dict[Path, DivergedError]:
+    """Train runs that differ in their subsets alone, in lockstep; those that are finished already are left.
+
+    Args:
+        runs: folder -> what is trained there. Of several, all look at complete cases and learn from the same teachers.
+        report: called after every step of a run with its folder, the steps done and the loss.
+
+    Returns:
+        Those that came to NaN or infinity, and what they came to; all others are finished.
+
+    Raises:
+        DataError: no case of the cohort can be used.
+        UsageError: another process trains one of the runs.
+        Interrupted: a signal asked for it; all runs are saved.
+    """
+    waiting = {folder: ready for folder, ready in runs.items() if not (folder / DONE).is_file()}
+    if not waiting:
+        return {}
+    shared = next(iter(waiting.values()))
+    settings = shared.experiment.training
+    # Before the seeds: importing Lightning draws from Python's generator, in the first run of a process alone.
+    fabric = fabric_for(settings)
+    readers = {folder: ready.reader() for folder, ready in waiting.items()}
+    members = _members(waiting, readers, fabric.device, report)
+    with ExitStack() as locks:
+        for folder in waiting:
+            _hold(folder, locks)
+        # Another process may have finished some in the meantime.
+        members = {folder: m for folder, m in members.items() if not ranks.agreed((folder / DONE).is_file())}
+        if ranks.first():
+            for folder in members:
+                _write_record(folder, waiting[folder], fabric.device, readers[folder])
+        ends = train_together(list(members.values()), settings, shared.experiment.optimiser, fabric)
+        diverged: dict[Path, DivergedError] = {}
+        for folder, end in zip(members, ends, strict=True):
+            if isinstance(end, DivergedError):
+                diverged[folder] = end
+            elif ranks.first():
+                write_json(folder / DONE, {"best_step": end.step, "validation_dice": round(end.dice, 6)})
+        # Nobody looks for what the first has not written yet.
+        ranks.agreed(0)
+    return diverged
+
+
+def _members(
+    runs: Mapping[Path, Ready],
+    readers: Mapping[Path, CropReader],
+    device: torch.device,
+    report: Callable[[Path, int, float], None],
+) -> dict[Path, Member]:
+    """The runs as the trainer takes them; several share one reader's crops and one teacher's answers."""
+    first = next(iter(runs))
+
+    def crops(folder: Path) -> Callable[[int], Iterator[Batch]]:
+        steps, augmentation = runs[folder].experiment.training.steps, runs[folder].augmentation
+        return lambda start: batches(readers[folder], start, steps, device, augmentation)
+
+    seen = {folder: crops(folder) for folder in runs}
+    teachers: dict[str, Any] = {role: teacher.method for role, teacher in runs[first].teachers.items()}
+    if len(runs) > 1:
+        shared = SharedCrops(seen[first], runs[first].experiment.training.steps)
+        seen = {folder: shared.seen_as(ready.experiment.subsets[0]) for folder, ready in runs.items()}
+        teachers = {role: SharedTeacher(teacher) for role, teacher in teachers.items()}
+    members = {}
+    for folder, ready in runs.items():
+        randomness.seed(ready.experiment.run.seed)
+        method = build(
+            ready.experiment.method,
+            ready.experiment.method_settings,
+            Context(ready.experiment.subsets, teachers=teachers),
+        )
+        randomness.part(ready.experiment.run.seed, ranks.rank())
+        job = Job(folder, ready.card, seen[folder], ready.validation(device), partial(report, folder))
+        members[folder] = Member(method, job, randomness.state())
+    return members
+
+
+def _hold(folder: Path, locks: ExitStack) -> None:
+    lock = folder / LOCK
+    # Of several processes the first holds it for all, and writes for all.
+    alone = locks.enter_context(held(lock)) if ranks.first() else True
+    if ranks.agreed(not alone):
+        raise UsageError(f"{folder} is being trained by process {holder(lock)}: wait for it, or stop it")
+
+
+def _write_record(folder: Path, ready: Ready, device: torch.device, reader: CropReader) -> None:
     """What was asked for, which cases it uses, where they lie, and what it runs on."""
     asked, training = ready.experiment, ready.experiment.training
     write_text(folder / EXPERIMENT, yaml.safe_dump(dict(ready.origin), sort_keys=False))
@@ -347,7 +348,7 @@ def _write_record(folder: Path, ready: _Ready, device: torch.device, reader: Cro
     }
     validated = [ready.cohort.case(name) for name in ready.fold.validation]
     use = {"use": use_in_words(reader.usable, validated, asked.subsets, find(asked.method).privileged)}
-    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts | use | together())
+    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts | use | processes())
 
 
 def run_name(experiment: Experiment, digest: str) -> str:
@@ -363,44 +364,6 @@ def _fold(experiment: Experiment, cohort: Cohort) -> tuple[Fold, dict[str, str]]
         return held_out(cohort, settings.fold, settings.folds), {}
     split = read_split(experiment.split, cohort)
     return split.fold(settings.fold, settings.folds), {"split_file": split.hash}
-
-
-def _teachers(experiment: Experiment, cohort: Cohort, fold: Fold) -> dict[str, Predictor]:
-    """The teachers by role."""
-    teachers: dict[str, Predictor] = {}
-    for role, folder in experiment.teachers.items():
-        predictor = load(folder, "cpu")
-        # A student's name holds its teacher's experiment, which is the same for a teacher that is still learning.
-        if not (folder / DONE).is_file():
-            raise ModelError(f"teacher {folder} is no finished run: it has no {DONE} file; finish its training first")
-        needed = find(experiment.method).needs[role]
-        problems = _misfits(experiment, cohort, predictor, needed)
-        # Its knowledge of the student's test cases would flow into the student.
-        if known := learnt_from(folder, [cohort.case(name) for name in fold.test], cohort.cases):
-            problems.append(
-                f"it has learnt from patients of {len(known)} cases held out here (first: {known[0]}), expected none: "
-                "train it with the same --fold and --folds"
-            )
-        if problems:
-            raise ModelError(f"teacher {folder} does not fit {experiment.method}: {'; '.join(problems)}")
-        teachers[role] = predictor
-    return teachers
-
-
-def _misfits(experiment: Experiment, cohort: Cohort, teacher: Predictor, needed: str) -> list[str]:
-    """What is wrong with a teacher, in the reader's words."""
-    card = teacher.card
-    if card.method != needed:
-        return [f"method {card.method}, expected {needed}"]
-    wrong = {
-        f"sequences {card.subsets[0]}, expected all four": card.subsets != (Subset.parse("all"),),
-        f"voxels of {card.spacing_mm:g} mm, the cohort has {cohort.spacing_mm:g} mm": card.spacing_mm
-        != cohort.spacing_mm,
-        f"images {card.normalisation}, the cohort's are {cohort.normalisation}": card.normalisation
-        != cohort.normalisation,
-    }
-    problems = [text for text, applies in wrong.items() if applies]
-    return problems + find(experiment.method).misfits(experiment.method_settings, teacher.method.settings)
 
 
 def digest_of(origin: Mapping[str, Any]) -> str:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PLACES = {
     "data": ("COHORT", "cohort folder, made by limbeck import"),
     "subset": ("S", "sequences that the network may see: t1ce, flair+t1ce, all ..."),
+    "subsets": ("S,S...", "instead of --subset, a student for each of several; all stands for the 15"),
+    "group": ("N", "students of --subsets that train at a time; fewer take less memory [15]"),
     "teacher": ("RUN", "run folder of the teacher, for methods that learn from one"),
     "split": ("FILE", "JSON file of folds instead of the cohort's own; --fold picks one"),
     "out": ("RUNS", "folder that holds all runs"),

@@ -14,10 +14,14 @@ from limbeck.methods import METHODS
 
 USAGE = """usage: limbeck train METHOD --data COHORT [--subset S] [--teacher RUN]
                             [--config YAML] [--NAME VALUE ...] --out RUNS [--resume]
+       limbeck train METHOD --data COHORT --subsets all|S,S... [--group N] [--teacher RUN] ... --out RUNS
        limbeck train --resume RUN [--data COHORT] [--teacher RUN] [--split FILE]
 
 Methods: {methods}.
 limbeck train METHOD --help shows every setting of the method with its meaning and source.
+
+--subsets trains a student for each subset side by side, from one pass of the teacher: each becomes
+the run that --subset would give, with the same weights. --group N bounds how many train at a time.
 
 The same command again goes on with a run that was stopped; with --resume it refuses to begin one.
 --resume RUN goes on with the run of a folder, whose settings it has recorded; data, teacher and
@@ -67,11 +71,37 @@ def _train(method: str, words: Sequence[str], resume: bool) -> int:
 
     places, parts = Settings(method).parse(words)
     data, out = (_needed(method, name, places[name]) for name in ("data", "out"))
+    if places["subsets"] is not None:
+        return _train_together(method, places, parts, resume)
+    if places["group"] is not None:
+        raise UsageError(f"--group {places['group']} without --subsets: it counts students of several subsets")
     experiment = plan(method, places["subset"], _path(places["teacher"]), parts, _path(places["split"]))
     cohort = Cohort.open(data)
     with bar(f"{method} {experiment.subset_name}", experiment.training.steps) as advance:
         folder = train(experiment, cohort, out, advance, resume=resume)
     return _shown(folder)
+
+
+def _train_together(method: str, places: Mapping[str, str | None], parts: Mapping[str, Any], resume: bool) -> int:
+    """Students for several subsets, side by side; those that are finished are shown even if others failed."""
+    from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
+    from limbeck.together import GROUP, plan_together, run_together  # noqa: PLC0415
+
+    if places["subset"] is not None:
+        raise UsageError(f"--subset {places['subset']} beside --subsets {places['subsets']}: give one of them")
+    group = _count("group", places["group"]) if places["group"] is not None else GROUP
+    data, out = (_needed(method, name, places[name]) for name in ("data", "out"))
+    teacher, split = _path(places["teacher"]), _path(places["split"])
+    experiments = plan_together(method, str(places["subsets"]), teacher, parts, split)
+    cohort = Cohort.open(data)
+    finished: list[Path] = []
+    try:
+        with bar(f"{method}, {len(experiments)} subsets", len(experiments) * experiments[0].training.steps) as advance:
+            run_together(experiments, cohort, out, advance, finished.append, group=group, resume=resume)
+    finally:
+        for folder in finished:
+            _shown(folder)
+    return 0
 
 
 def _go_on(folder: Path, method: str | None, words: Sequence[str]) -> int:
@@ -89,6 +119,9 @@ def _go_on(folder: Path, method: str | None, words: Sequence[str]) -> int:
         raise UsageError(
             f"--out {places['out']} beside --resume {folder}: a run goes on where it lies: leave --out out"
         )
+    for place in ("subsets", "group"):
+        if places[place] is not None:
+            raise UsageError(f"--{place} {places[place]} beside --resume {folder}: it is one run: leave --{place} out")
     data = _lying(folder, "data", places)
     teacher = _lying(folder, "teacher", places) if record.get("teachers") else _path(places["teacher"])
     split = _lying(folder, "split", places) if record.get("split_file") else _path(places["split"])
@@ -135,6 +168,12 @@ def _lying(folder: Path, name: str, places: Mapping[str, str | None]) -> Path:
 
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--{name} is {text!r}: expected a whole number of at least 1")
+    return int(text)
 
 
 def _needed(method: str, name: str, value: str | None) -> Path:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from limbeck.anatomy import Modality, Subset
 from limbeck.batch import View
 from limbeck.errors import ModelError
+from limbeck.export.means import translations
 from limbeck.export.runtime import silence
 from limbeck.methods.base import Method
 
@@ -107,6 +108,7 @@ def to_onnx(method: Method[Any], notes: Mapping[str, str]) -> bytes:
                 input_names=input_names(method),
                 output_names=[SCORES],
                 opset_version=OPSET,
+                custom_translation_table=translations(),
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:

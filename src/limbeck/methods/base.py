@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
@@ -118,11 +118,11 @@ class Context:
 
     Attributes:
         subsets: one for a specialist, several for a generalist.
-        teachers: trained methods by role; empty when the method is built to predict.
+        teachers: trained methods by role, or what answers for them; empty when the method is built to predict.
     """
 
     subsets: tuple[Subset, ...]
-    teachers: Mapping[str, Method[Any]] = field(default_factory=dict)
+    teachers: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @property
     def subset(self) -> Subset:
@@ -155,7 +155,7 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
 
     settings: SettingsT_co
     context: Context
-    frozen: dict[str, Method[Any]]
+    frozen: dict[str, nn.Module]
 
     def __init__(self, settings: SettingsT_co, context: Context) -> None:
         super().__init__()
@@ -200,6 +200,6 @@ class Method(nn.Module, ABC, Generic[SettingsT_co]):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         for teacher in self.frozen.values():
-            teacher._apply(fn, recurse)
+            teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self

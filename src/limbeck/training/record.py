@@ -61,10 +61,10 @@ def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in (*HASHES, "method", PROCESSES)}
 
 
-def together() -> dict[str, int]:
+def processes() -> dict[str, int]:
     """How many processes train, where it is more than one: as many times `batch` decide the result."""
-    processes = launch().processes
-    return {PROCESSES: processes} if processes > 1 else {}
+    count = launch().processes
+    return {PROCESSES: count} if count > 1 else {}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:

@@ -1,11 +1,15 @@
-"""The loop. It knows no method: it descends what a method yields, logs every term, validates and saves."""
+"""The loop. It knows no method: it descends what a method yields, logs every term, validates and saves.
+
+Several runs may go through it in lockstep, one step of each after the other, so that they can share what is the same
+for all: where they get it from is their batches' and teachers' business. Each is, to the bit, what it would be alone.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -114,6 +118,21 @@ def check_patch(settings: TrainingSettings, patch: tuple[int, int, int], stride:
     require(not wrong, "patch", patch, f"a first side other than {patch[0]}, or precision float32")
 
 
+@dataclass(frozen=True)
+class Member:
+    """One of the runs that go on in lockstep.
+
+    Attributes:
+        method: with the weights that the run begins with.
+        job: what it trains with; its batches are asked for one by one, just before each step.
+        random: the generators' states that it begins with, as they were once the method was made.
+    """
+
+    method: Method[Any]
+    job: Job
+    random: Mapping[str, Tensor]
+
+
 def train(
     method: Method[Any], job: Job, settings: TrainingSettings, optimiser: OptimiserSettings, fabric: Fabric
 ) -> Best:
@@ -127,87 +146,145 @@ def train(
             the step is kept for study. The checkpoints are those of before.
         Interrupted: a signal asked for it.
     """
-    method.to(fabric.device)
-    optimisers = Optimisers(method, optimiser)
-    position = restore(job.folder, method, optimisers, job.card)
-    log = Log(job.folder / "log.csv", position.step, position.log, writes=ranks.first())
+    (end,) = train_together([Member(method, job, randomness.state())], settings, optimiser, fabric)
+    if isinstance(end, DivergedError):
+        raise end
+    return end
+
+
+def train_together(
+    members: Sequence[Member], settings: TrainingSettings, optimiser: OptimiserSettings, fabric: Fabric
+) -> list[Best | DivergedError]:
+    """Train several methods in lockstep, each as `train` trains it alone; gives how each ended.
+
+    They may begin at different steps: those that are ahead wait. One that diverges leaves, the others go on. A signal
+    waits until all have taken the step.
+
+    Raises:
+        Interrupted: a signal asked for it; all are saved.
+    """
+    loops = [_Loop(member, settings, optimiser, fabric) for member in members]
     with patiently():
-        return _Loop(method, job, settings, optimisers, fabric, log, position.best).run(position)
+        _in_lockstep(loops, settings.steps)
+    return [loop.best if loop.diverged is None else loop.diverged for loop in loops]
+
+
+def _in_lockstep(loops: Sequence[_Loop], steps: int) -> None:
+    _follow(loops, steps)
+    for step in range(min(loop.done for loop in loops), steps):
+        for loop in loops:
+            if loop.done == step and loop.diverged is None:
+                loop.advance()
+        if all(loop.diverged for loop in loops):
+            return
+        _follow(loops, steps)
+
+
+def _follow(loops: Sequence[_Loop], steps: int) -> None:
+    """What comes after a step of all: validations and checkpoints where they are due, and the end if it was asked for.
+
+    Raises:
+        Interrupted: it was; those that have not diverged are saved.
+    """
+    going = [loop for loop in loops if loop.diverged is None]
+    for loop in going:
+        loop.follow()
+    # One process of several alone may have heard it.
+    asked = ranks.agreed(requested())
+    if not asked:
+        return
+    for loop in going:
+        loop.keep()
+    done = min(loop.done for loop in going)
+    kept = f"which is kept; limbeck train --resume {loops[0].job.folder}"
+    if len(loops) > 1:
+        kept = f"which all {len(going)} runs keep; the same command goes on"
+    raise Interrupted(asked, f" after step {done} of {steps}, {kept}")
 
 
 class _Loop:
     """The steps of a run, and what follows each."""
 
     def __init__(
-        self,
-        method: Method[Any],
-        job: Job,
-        settings: TrainingSettings,
-        optimisers: Optimisers,
-        fabric: Fabric,
-        log: Log,
-        best: Best,
+        self, member: Member, settings: TrainingSettings, optimiser: OptimiserSettings, fabric: Fabric
     ) -> None:
-        self.method, self.job, self.settings = method, job, settings
-        self.optimisers, self.fabric, self.log, self.best = optimisers, fabric, log, best
+        self.method, self.job, self.settings, self.fabric = member.method, member.job, settings, fabric
+        self.method.to(fabric.device)
+        self.optimisers = Optimisers(self.method, optimiser)
+        randomness.restore(member.random)
+        position = restore(self.job.folder, self.method, self.optimisers, self.job.card)
+        self.done, self.best = position.step, position.best
+        # Whether what follows the last step is still to come, and whether the checkpoint is of this very moment.
+        self._pending, self._kept = position.pending, position.step > 0
+        # The generators' states between two turns of this run.
+        self._random = randomness.state()
+        self.log = Log(self.job.folder / "log.csv", position.step, position.log, writes=ranks.first())
+        self.diverged: DivergedError | None = None
         # How often the last step descended.
         self._descents = 0
+        self._batches = self.job.batches(self.done)
+        self._epochs = math.ceil(settings.steps / settings.epoch_steps)
 
-    def run(self, position: Position) -> Best:
-        settings = self.settings
-        epochs = math.ceil(settings.steps / settings.epoch_steps)
-        if position.pending:
-            self._follow(position.step)
+    def advance(self) -> None:
+        """Take the next step; if it comes to what is not finite, `diverged` says so and the run has ended."""
         clock = time.perf_counter()
-        for step, batch in enumerate(self.job.batches(position.step), start=position.step):
-            progress = Progress(step, settings.steps, step // settings.epoch_steps, epochs)
+        settings, step = self.settings, self.done
+        batch = next(self._batches)
+        randomness.restore(self._random)
+        progress = Progress(step, settings.steps, step // settings.epoch_steps, self._epochs)
+        try:
             values = self._step(batch, progress)
-            done = step + 1
-            self.log.add({**values, "seconds": time.perf_counter() - clock})
-            self.job.report(done, values["loss"])
-            if done % settings.epoch_steps == 0:
-                self.method.after_epoch(progress)
-            if self._due(done, settings.log_every):
-                self.log.write(done, progress.epoch)
-            self._follow(done)
-            clock = time.perf_counter()
-        return self.best
+        except DivergedError as error:
+            self.diverged = error
+            return
+        self.done, self._pending, self._kept = step + 1, True, False
+        self.log.add({**values, "seconds": time.perf_counter() - clock})
+        self.job.report(self.done, values["loss"])
+        if self.done % settings.epoch_steps == 0:
+            self.method.after_epoch(progress)
+        if self._due(self.done, settings.log_every):
+            self.log.write(self.done, progress.epoch)
+        self._random = randomness.state()
+        # The next descent makes new ones; while other runs take their turns, these would only lie there.
+        self.method.zero_grad(set_to_none=True)
 
     def _due(self, done: int, every: int) -> bool:
         return done == self.settings.steps or (every > 0 and done % every == 0)
 
-    def _follow(self, done: int) -> None:
-        """What comes after a step: validation and a checkpoint where they are due, and the end if it was asked for."""
-        if self._due(done, self.settings.validate_every):
-            self._validate(done)
-        # One process alone may have heard it.
-        asked = ranks.agreed(requested())
-        if asked or self._due(done, self.settings.save_every):
-            self._save(done)
-        if asked:
-            raise Interrupted(asked, self._note(done))
+    def follow(self) -> None:
+        """Validate and save where that is due; a validation that a signal breaks off stays due."""
+        if not self._pending or (self._due(self.done, self.settings.validate_every) and not self._validate()):
+            return
+        self._pending = False
+        if self._due(self.done, self.settings.save_every):
+            self._save()
 
-    def _validate(self, done: int) -> None:
-        random = randomness.state()
-        dice, asked = 0.0, 0
+    def keep(self) -> None:
+        """Write a checkpoint of this moment, unless the last one is."""
+        if not self._kept:
+            self._save()
+
+    def _validate(self) -> bool:
+        """Whether a validation came to its end; of several processes the first makes it."""
+        randomness.restore(self._random)
+        dice, broken_off = 0.0, False
         try:
             with impatiently():
                 dice = self.job.validate(self.method) if ranks.first() else 0.0
-        except Interrupted as stop:
-            asked = stop.number
-        if asked := ranks.agreed(asked):
-            self._save(done, pending=True, random=random)
-            raise Interrupted(asked, self._note(done))
+        except Interrupted:
+            broken_off = True
+        if ranks.agreed(broken_off):
+            return False
+        self._random = randomness.state()
         dice = float(ranks.gathered(torch.tensor(dice, dtype=torch.float64))[0])
-        self.log.write(done, (done - 1) // self.settings.epoch_steps, {"validation_dice": dice})
-        self.best = save_best(self.job.folder, self.method, self.job.card, done, dice, self.best)
+        self.log.write(self.done, (self.done - 1) // self.settings.epoch_steps, {"validation_dice": dice})
+        self.best = save_best(self.job.folder, self.method, self.job.card, self.done, dice, self.best)
+        return True
 
-    def _save(self, done: int, pending: bool = False, random: Mapping[str, Tensor] | None = None) -> None:
-        position = Position(done, self.best, pending, self.log.state)
-        save_last(self.job.folder, self.method, self.job.card, position, self.optimisers, random)
-
-    def _note(self, done: int) -> str:
-        return f" after step {done} of {self.settings.steps}, which is kept; limbeck train --resume {self.job.folder}"
+    def _save(self) -> None:
+        position = Position(self.done, self.best, self._pending, self.log.state)
+        save_last(self.job.folder, self.method, self.job.card, position, self.optimisers, self._random)
+        self._kept = True
 
     def _step(self, batch: Batch, progress: Progress) -> dict[str, float]:
         """All descents of one step; gives every term, group norm, the rate and their sum under their names."""

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from limbeck import experiment
+from limbeck import teachers
 from limbeck.data.splits import Fold
 from limbeck.errors import ModelError
 from limbeck.evaluation.eligible import FOLD, learnt_from
@@ -38,10 +38,10 @@ def test_the_same_names_of_other_people_count_as_unseen(tmp_path):
 def test_a_teacher_who_knows_a_patient_by_an_examination_outside_the_fold_is_refused(tmp_path, monkeypatch):
     cases = {name: case(name, name[:2], number) for number, name in enumerate(("p1-a", "p1-b", "p2-a", "p3-a"))}
     folder = run(tmp_path, cases["p1-a"])
-    (folder / experiment.DONE).touch()
-    monkeypatch.setattr(experiment, "load", lambda *_: None)
-    monkeypatch.setattr(experiment, "_misfits", lambda *_: [])
+    (folder / teachers.DONE).touch()
+    monkeypatch.setattr(teachers, "load", lambda *_: None)
+    monkeypatch.setattr(teachers, "_misfits", lambda *_: [])
     asked = SimpleNamespace(method="gkd", teachers=dict.fromkeys(find("gkd").needs, folder))
     cohort = SimpleNamespace(case=cases.get, cases=tuple(cases.values()))
     with pytest.raises(ModelError, match=r"learnt from patients of 1 cases held out here \(first: p1-b\)"):
-        experiment._teachers(asked, cohort, Fold(("p2-a",), ("p3-a",), ("p1-b",)))
+        teachers.teachers_of(asked, cohort, Fold(("p2-a",), ("p3-a",), ("p1-b",)))

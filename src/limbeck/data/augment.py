@@ -7,6 +7,7 @@ for all sequences and the labels; intensity changes are drawn for each sequence.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -136,6 +137,13 @@ class Parameters:
     def identity(cls, batch_size: int, channels: int = len(Modality)) -> Parameters:
         """Parameters that leave a batch as it is."""
         return draw(Augmentation.off(), batch_size, torch.Generator().manual_seed(0), channels)
+
+    def of(self, channels: Sequence[int]) -> Parameters:
+        """The same for some of the sequences alone."""
+        chosen = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in chosen.keys() - {"flips", "rotation_degrees", "scale"}:
+            chosen[name] = chosen[name][:, list(channels)]
+        return Parameters(**chosen)
 
 
 def draw(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from limbeck.batch import Batch
 from limbeck.errors import require
+from limbeck.heap import keep_freed_memory
 from limbeck.methods.base import Method, Objectives, Progress
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import Card
@@ -84,6 +85,8 @@ def fabric_for(settings: TrainingSettings) -> Fabric:
     from lightning.fabric import Fabric  # noqa: PLC0415 - two seconds, which help and checks of settings need not wait
 
     device = pick_device(settings.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     # Both of Lightning's halves share one logger, which belongs to whichever was imported last.
     for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning.pytorch"):
         logging.getLogger(talkative).setLevel(logging.WARNING)

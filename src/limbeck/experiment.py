@@ -32,7 +32,7 @@ from limbeck.methods.base import Context, NetworkSettings
 from limbeck.methods.precision import uses_bf16
 from limbeck.methods.saved import Card
 from limbeck.scoring import held_out, validation
-from limbeck.training import randomness
+from limbeck.training import compiled, randomness
 from limbeck.training.optimise import OptimiserSettings
 from limbeck.training.record import (
     EXPERIMENT,
@@ -298,6 +298,8 @@ def _train(folder: Path, ready: _Ready, report: Callable[[int, float], None]) ->
     kind = find(experiment.method)
     methods = {role: teacher.method for role, teacher in ready.teachers.items()}
     method = build(experiment.method, experiment.method_settings, Context(experiment.subsets, teachers=methods))
+    if experiment.training.compile:
+        compiled.compile_students(method, fabric.device)
     cases = [cohort.case(name) for name in fold.train]
     reader = CropReader(cases, experiment.sampling, experiment.subsets, experiment.run.seed, kind.privileged)
     job = Job(
@@ -335,7 +337,8 @@ def _write_record(folder: Path, ready: _Ready, device: torch.device, reader: Cro
     }
     validated = [ready.cohort.case(name) for name in ready.fold.validation]
     use = {"use": use_in_words(reader.usable, validated, asked.subsets, find(asked.method).privileged)}
-    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts | use)
+    built = {"compiled": training.compile and not compiled.compiler_problem(device.type)}
+    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | built | counts | use)
 
 
 def run_name(experiment: Experiment, digest: str) -> str:

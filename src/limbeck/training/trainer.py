@@ -40,6 +40,8 @@ class TrainingSettings:
         log_every: steps that one line of log.csv averages.
         precision: auto is bf16 where the hardware computes in it, else float32.
         device: auto is the GPU when there is one.
+        compile: students' training passes through torch.compile, which takes minutes to build; goes on without, and
+            says so, where there is no compiler.
     """
 
     steps: int = 2000
@@ -49,6 +51,7 @@ class TrainingSettings:
     log_every: int = 50
     precision: Precision = "auto"
     device: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse counts that are none.

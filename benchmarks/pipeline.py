@@ -1,7 +1,7 @@
 """Whether reading, cropping and augmenting hold up a training step: the real loader against one batch kept in memory.
 
 python benchmarks/pipeline.py                                  two 64^3 crops of phantoms at 2 mm, width 16
-python benchmarks/pipeline.py --cases 3 --patch 16 --width 8 --steps 2 --rounds 1      quick, to see that it runs
+python benchmarks/pipeline.py --cases 3 --patch 32 --width 8 --steps 2 --rounds 1      quick, to see that it runs
 
 Both loaders feed the same step of the same method, by turns and in both orders. Share of waiting is (real - dummy) /
 real, the median over the turns. Before anything is timed, the thread that reads ahead and a process that does are
@@ -53,9 +53,11 @@ def measure(row: Row, cohort: Cohort, sampling: SamplingSettings, arguments: arg
     for name, subset in STEPS:
         reader = _reader(cohort, sampling, name, subset)
         check(reader, device)
-        milliseconds = _processor_ms(arguments, name, subset)
+        ours, all_of_it = _processor_ms(arguments, name, subset)
         how = f"reading, cropping, augmenting; {crops}, one thread, mean of {4 * arguments.steps} steps"
-        row(f"input of {name} {subset}, processor time", f"{milliseconds:.1f} ms", how)
+        row(f"input of {name} {subset}, processor time", f"{ours:.1f} ms", how)
+        how = "of input and step, one thread: what waiting would be if nothing were done side by side"
+        row(f"share of processor time, {name} {subset}", f"{ours / all_of_it:.1%}", how)
         turns = _by_turns(name, subset, reader, arguments)
         real, dummy = (statistics.median(turn[place] for turn in turns) for place in range(2))
         shares = [(with_input - without) / with_input for with_input, without in turns]
@@ -128,28 +130,33 @@ def _stepper(name: str, subset: str, width: int, fabric: Any) -> Callable[[Batch
     return step
 
 
-def _processor_ms(arguments: argparse.Namespace, name: str, subset: str) -> float:
-    """Of one step's input, in a process of its own with one thread: two would also count their waiting."""
+def _processor_ms(arguments: argparse.Namespace, name: str, subset: str) -> list[float]:
+    """Of a step's input, and of both; in a process with one thread, since two would also count their waiting."""
     words = ["--input", name, "--subset", subset, "--cohort", str(arguments.cohort)]
-    words += ["--patch", str(arguments.patch), "--steps", str(arguments.steps)]
+    words += ["--patch", str(arguments.patch), "--width", str(arguments.width), "--steps", str(arguments.steps)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, __file__, *words], check=True, capture_output=True, text=True, env=environment
     )
-    return float(done.stdout)
+    return [float(word) for word in done.stdout.split()]
 
 
-def _input_alone(cohort: Cohort, sampling: SamplingSettings, arguments: argparse.Namespace) -> float:
-    """Milliseconds of processor time."""
-    device = fabric_for(TrainingSettings(device="cpu")).device
+def _input_alone(cohort: Cohort, sampling: SamplingSettings, arguments: argparse.Namespace) -> tuple[float, float]:
+    """Milliseconds of processor time: of a step's input, and of it with the step."""
+    fabric = fabric_for(TrainingSettings(device="cpu"))
     reader = _reader(cohort, sampling, arguments.input, arguments.subset)
     steps = 4 * arguments.steps
-    loader = batches(reader, 0, steps + 2, device, Augmentation())
-    next(loader)
+    loader = batches(reader, 0, ENDLESS, fabric.device, Augmentation())
+    step, batch = _stepper(arguments.input, arguments.subset, arguments.width, fabric), next(loader)
+    step(batch)
     started = time.process_time()
     for _ in itertools.islice(loader, steps):
         pass
-    return (time.process_time() - started) / steps * 1000
+    ours = (time.process_time() - started) / steps * 1000
+    started = time.process_time()
+    for _ in range(arguments.steps):
+        step(batch)
+    return ours, ours + (time.process_time() - started) / arguments.steps * 1000
 
 
 def _phantoms(folder: Path, count: int) -> Path:
@@ -176,7 +183,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sampling = SamplingSettings((arguments.patch,) * 3)
     if arguments.input:
-        print(_input_alone(Cohort.open(arguments.cohort), sampling, arguments))
+        print(*_input_alone(Cohort.open(arguments.cohort), sampling, arguments))
         return
     threads = torch.get_num_threads()
     print(f"{platform.machine()}, {threads} threads, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")

@@ -39,7 +39,7 @@ from limbeck.methods.shared_teacher import SharedTeacher
 from limbeck.request import SECTIONS, Experiment, RunSettings, plan
 from limbeck.scoring import held_out, validation
 from limbeck.teachers import teachers_of
-from limbeck.training import randomness
+from limbeck.training import compiled, randomness
 from limbeck.training.optimise import DivergedError
 from limbeck.training.record import (
     EXPERIMENT,
@@ -320,6 +320,8 @@ def _members(
             ready.experiment.method_settings,
             Context(ready.experiment.subsets, teachers=teachers),
         )
+        if ready.experiment.training.compile:
+            compiled.compile_students(method, device)
         randomness.part(ready.experiment.run.seed, ranks.rank())
         job = Job(folder, ready.card, seen[folder], ready.validation(device), partial(report, folder))
         members[folder] = Member(method, job, randomness.state())
@@ -348,7 +350,8 @@ def _write_record(folder: Path, ready: Ready, device: torch.device, reader: Crop
     }
     validated = [ready.cohort.case(name) for name in ready.fold.validation]
     use = {"use": use_in_words(reader.usable, validated, asked.subsets, find(asked.method).privileged)}
-    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts | use | processes())
+    shared = {"compiled": training.compile and not compiled.compiler_problem(device.type), **processes()}
+    begin_session(folder, machine_facts(device, uses_bf16(training.precision, device)) | counts | use | shared)
 
 
 def run_name(experiment: Experiment, digest: str) -> str:

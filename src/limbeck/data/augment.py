@@ -7,6 +7,7 @@ for all sequences and the labels; intensity changes are drawn for each sequence.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -18,6 +19,7 @@ from limbeck.errors import UsageError
 
 BIAS_WAVES = 4  # cosines along each axis of a bias field: the slowest has half a period in the crop, or is constant
 BLUR_REACH = 4.0  # standard deviations after which a Gaussian is cut
+SLABS = 8  # parts of a crop that are resampled side by side, if its first side can be divided so
 TINY = 1e-6  # below any spread of intensities that matters; keeps a division by a constant channel's range defined
 
 
@@ -131,14 +133,21 @@ class Parameters:
     contrast: Tensor
     brightness: Tensor
 
-    def of(self, samples: slice) -> Parameters:
-        """Those of some samples."""
-        return Parameters(**{item.name: getattr(self, item.name)[samples] for item in fields(self)})
-
     @classmethod
     def identity(cls, batch_size: int, channels: int = len(Modality)) -> Parameters:
         """Parameters that leave a batch as it is."""
         return draw(Augmentation.off(), batch_size, torch.Generator().manual_seed(0), channels)
+
+    def of(self, samples: slice) -> Parameters:
+        """Those of some samples."""
+        return Parameters(**{item.name: getattr(self, item.name)[samples] for item in fields(self)})
+
+    def of_sequences(self, channels: Sequence[int]) -> Parameters:
+        """Those of some sequences."""
+        chosen = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in chosen.keys() - {"flips", "rotation_degrees", "scale"}:
+            chosen[name] = chosen[name][:, list(channels)]
+        return Parameters(**chosen)
 
 
 def draw(
@@ -193,24 +202,47 @@ def apply(images: Tensor, labels: Tensor, parameters: Parameters) -> tuple[Tenso
         labels: `[B,D,H,W]`, any integer type; resampled by nearest neighbour.
         parameters: for this batch size and number of sequences.
     """
-    images, labels = _resampled(images, labels, parameters)
-    images, labels = _flipped(images, labels, parameters.flips)
-    return _recoloured(images, parameters), labels
+    placed, labels = _placed(images, labels, parameters)
+    return _recoloured(placed, parameters, placed is not images), labels
 
 
-def _resampled(images: Tensor, labels: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
-    """Rotation and scale about the crop's centre, for the samples that have any; 0 comes in from outside."""
+def _placed(images: Tensor, labels: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+    """Rotated and scaled, then mirrored: voxel by voxel written once, and the samples that stay are copied."""
     moved = (parameters.rotation_degrees != 0).any(1) | (parameters.scale != 1)
-    if not moved.any():
+    if not (moved.any() or parameters.flips.any()):
         return images, labels
-    images, labels = images.clone(), labels.clone()
     matrices = _to_source(parameters.rotation_degrees, parameters.scale, labels.shape[1:])
-    for sample in moved.nonzero().flatten().tolist():
-        grid = F.affine_grid(matrices[[sample]].to(images.device), [1, 1, *labels.shape[1:]], align_corners=False)
-        images[sample] = F.grid_sample(images[[sample]], grid, mode="bilinear", align_corners=False)[0]
-        codes = labels[sample].to(images.dtype)[None, None]
-        labels[sample] = F.grid_sample(codes, grid, mode="nearest", align_corners=False)[0, 0].to(labels.dtype)
-    return images, labels
+    placed_images, placed_labels = torch.empty_like(images), torch.empty_like(labels)
+    for sample, chosen in enumerate(parameters.flips.tolist()):
+        image, codes = images[sample], labels[sample]
+        if moved[sample]:
+            image, codes = _resampled(image, codes, matrices[sample])
+        # Voxels change their place and nothing else.
+        axes = [axis for axis, turned in enumerate(chosen) if turned]
+        placed_images[sample] = image.flip([axis + 1 for axis in axes]) if axes else image
+        placed_labels[sample] = codes.flip(axes) if axes else codes
+    return placed_images, placed_labels
+
+
+def _resampled(image: Tensor, labels: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """A sample rotated and scaled about the crop's centre; 0 comes in from outside.
+
+    Args:
+        image: `[C,D,H,W]`.
+        labels: `[D,H,W]`.
+        matrix: `[3,4]`, of `_to_source`.
+    """
+    grid = F.affine_grid(matrix[None].to(image.device), [1, 1, *labels.shape], align_corners=False)
+    # On a CPU, torch gives each image of a batch to one thread: as slabs of one image, all threads have work.
+    grid = grid.view(math.gcd(len(labels), SLABS), -1, *labels.shape[1:], 3)
+    codes = labels.to(image.dtype)[None]
+    return _sampled(image, grid, "bilinear"), _sampled(codes, grid, "nearest")[0].to(labels.dtype)
+
+
+def _sampled(image: Tensor, grid: Tensor, mode: str) -> Tensor:
+    """An image `[C,D,H,W]` at the places `[S,D/S,H,W,3]` of its slabs: `[C,D,H,W]`."""
+    slabs = F.grid_sample(image.expand(len(grid), -1, -1, -1, -1), grid, mode=mode, align_corners=False)
+    return slabs.transpose(0, 1).flatten(1, 2)
 
 
 def _to_source(degrees: Tensor, scale: Tensor, size: torch.Size) -> Tensor:
@@ -229,20 +261,14 @@ def _to_source(degrees: Tensor, scale: Tensor, size: torch.Size) -> Tensor:
     return F.pad(matrix.flip(1, 2), (0, 1))
 
 
-def _flipped(images: Tensor, labels: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirrored along each sample's axes: voxels change their place and nothing else."""
-    if not flips.any():
-        return images, labels
-    turned_images, turned_labels = torch.empty_like(images), torch.empty_like(labels)
-    for sample, chosen in enumerate(flips.tolist()):
-        axes = [axis for axis, turned in enumerate(chosen) if turned]
-        turned_images[sample] = images[sample].flip([axis + 1 for axis in axes])
-        turned_labels[sample] = labels[sample].flip(axes)
-    return turned_images, turned_labels
+def _recoloured(images: Tensor, parameters: Parameters, ours: bool) -> Tensor:
+    """Intensity changes, one sequence of one sample at a time: on a CPU such a piece stays in the cache.
 
-
-def _recoloured(images: Tensor, parameters: Parameters) -> Tensor:
-    """Intensity changes, one sequence of one sample at a time: on a CPU such a piece stays in the cache."""
+    Args:
+        images: `[B,C,D,H,W]`.
+        parameters: what is done to them.
+        ours: whether the images may be overwritten.
+    """
     active = (
         (parameters.bias_log_gain != 0)
         | (parameters.gamma != 1)
@@ -254,7 +280,7 @@ def _recoloured(images: Tensor, parameters: Parameters) -> Tensor:
     )
     if not active.any():
         return images
-    images = images.clone()
+    images = images if ours else images.clone()
     for sample, channel in active.nonzero().tolist():
         sequence = images[sample, channel]
         brain = sequence != 0
@@ -262,7 +288,7 @@ def _recoloured(images: Tensor, parameters: Parameters) -> Tensor:
         changed = _resolution(changed, parameters, (sample, channel))
         changed = _scanner(changed, parameters, (sample, channel))
         # Chosen, not multiplied: where there is no brain at all the statistics are no numbers.
-        images[sample, channel] = torch.where(brain, changed, changed.new_zeros(()))
+        torch.where(brain, changed, changed.new_zeros(()), out=sequence)
     return images
 
 
@@ -271,23 +297,26 @@ def _signal(sequence: Tensor, brain: Tensor, parameters: Parameters, at: tuple[i
     strength, gamma = float(parameters.bias_log_gain[at]), float(parameters.gamma[at])
     if strength == 0 and gamma == 1:
         return sequence
-    low = sequence.masked_fill(~brain, math.inf).amin()
-    high = sequence.masked_fill(~brain, -math.inf).amax()
-    unit = ((sequence - low) / (high - low).clamp(min=TINY)).clamp_(0, 1)
+    outside = ~brain
+    low = sequence.masked_fill(outside, math.inf).amin()
+    high = sequence.masked_fill(outside, -math.inf).amax()
+    unit = (sequence - low).div_((high - low).clamp(min=TINY)).clamp_(0, 1)
     if strength != 0:
-        unit = unit * bias_field(parameters.bias_waves[at].to(sequence.device), strength, sequence.shape)
+        unit *= bias_field(parameters.bias_waves[at].to(sequence.device), strength, sequence.shape)
     if gamma != 1:
-        unit = unit**gamma
-    old_mean, old_spread = _moments(sequence, brain)
-    mean, spread = _moments(unit, brain)
-    return (unit - mean) * (old_spread / spread.clamp(min=TINY)) + old_mean
+        unit.pow_(gamma)
+    # As numbers: a product of numbers with truths takes several times as long.
+    weights = brain.to(sequence.dtype)
+    old_mean, old_spread = _moments(sequence, weights)
+    mean, spread = _moments(unit, weights)
+    return unit.sub_(mean).mul_(old_spread / spread.clamp(min=TINY)).add_(old_mean)
 
 
 def _moments(values: Tensor, brain: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the brain's voxels."""
+    """Mean and standard deviation of the brain's voxels, where `brain` is 1 and else 0."""
     voxels = brain.sum()
     mean = (values * brain).sum() / voxels
-    return mean, (((values - mean) * brain).square().sum() / voxels).sqrt()
+    return mean, ((values - mean).mul_(brain).square_().sum() / voxels).sqrt()
 
 
 def bias_field(waves: Tensor, strength: float, size: torch.Size) -> Tensor:

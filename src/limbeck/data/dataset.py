@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ class SamplingSettings:
         batch: crops a step (GKD, RIRN: 1; PKDR: 4).
         foreground: share of crops that are laid around a tumour voxel, its label drawn evenly (nnU-Net: 0.33).
         augment: spatial and intensity augmentation; false leaves the three axis flips of ACN.
-        workers: processes that read crops beside training; 0 reads them in the training process.
+        workers: processes that read crops beside training; 0 reads them in a thread of the training process.
     """
 
     patch: tuple[int, int, int] = (64, 64, 64)
@@ -61,7 +62,7 @@ class Crops:
     """Crops as they were read, before augmentation and before anything is denied.
 
     Attributes:
-        images: `[B,4,D,H,W]` float16, zero where a sequence was not read.
+        images: `[B,K,D,H,W]` float16, of the K sequences that are read; zero where a case lacks one.
         labels: `[B,D,H,W]` uint8.
         present: `[B,4]` bool, what lies on disk.
         available: `[B,4]` bool, what the student may see.
@@ -127,13 +128,13 @@ class CropReader(Dataset[Crops]):
     def __getitem__(self, step: int) -> Crops:
         rng = np.random.default_rng([self.seed, step])
         patch, count = self.settings.patch, self.settings.batch
-        images = np.zeros((count, len(Modality), *patch), np.float16)
+        images = np.zeros((count, len(self.modalities), *patch), np.float16)
         labels = np.zeros((count, *patch), np.uint8)
         origins, present, available, names = [], [], [], []
         for index, (case, origin, subset) in enumerate(self._draw(rng)):
-            for modality in self.modalities:
+            for image, modality in zip(images[index], self.modalities, strict=True):
                 if case.present[modality]:
-                    _copy(case.images(modality), images[index, modality], origin)
+                    _copy(case.images(modality), image, origin)
             reference = case.labels()
             assert reference is not None
             _copy(reference, labels[index], origin)
@@ -181,27 +182,47 @@ def batches(
     reader: CropReader, start: int, steps: int, device: torch.device, augmentation: Augmentation
 ) -> Iterator[Batch]:
     """Batches of the steps `start` to `steps - 1`, on the device, augmented there, and denied what is not available."""
-    loader = DataLoader(
-        reader,
-        batch_size=None,
-        sampler=range(start, steps),
-        num_workers=reader.settings.workers,
-        persistent_workers=reader.settings.workers > 0,
-        # A loader that starts draws a number; taken from torch's own generator, it would shift every draw of a resumed
-        # run, such as those of dropout, against a run that was never stopped.
-        generator=torch.Generator(),
-        worker_init_fn=_deaf if reader.drawn > reader.settings.batch else None,
-    )
-    for step, crops in zip(range(start, steps), loader, strict=True):
+    channels = [int(modality) for modality in reader.modalities]
+    for step, crops in zip(range(start, steps), _read_ahead(reader, range(start, steps)), strict=True):
         generator = torch.Generator().manual_seed(
             int(np.random.SeedSequence([reader.seed, step, 1]).generate_state(1)[0])
         )
         images = crops.images.to(device).float()
-        parameters = draw(augmentation, reader.drawn, generator).of(reader.own)
-        images, labels = apply(images, crops.labels.to(device).long(), parameters)
+        parameters = draw(augmentation, reader.drawn, generator).of(reader.own).of_sequences(channels)
+        images, labels = apply(images, crops.labels.to(device), parameters)
+        if len(channels) < len(Modality):
+            read, images = images, images.new_zeros((len(images), len(Modality), *images.shape[2:]))
+            images[:, channels] = read
         available = crops.available.to(device)
         view = View.of(images, available, crops.origin.to(device))
-        yield Batch(view, images, crops.present.to(device), labels, crops.case_ids)
+        yield Batch(view, images, crops.present.to(device), labels.long(), crops.case_ids)
+
+
+def _read_ahead(reader: CropReader, steps: range) -> Iterator[Crops]:
+    """The crops of these steps; those of the next are read while the caller works on the ones before."""
+    if reader.settings.workers:
+        # A loader that starts draws a number; taken from torch's own generator, it would shift every draw of a resumed
+        # run, such as those of dropout, against a run that was never stopped.
+        yield from DataLoader(
+            reader,
+            batch_size=None,
+            sampler=steps,
+            num_workers=reader.settings.workers,
+            persistent_workers=True,
+            generator=torch.Generator(),
+            worker_init_fn=_deaf if reader.drawn > reader.settings.batch else None,
+        )
+        return
+    # A thread is enough: waiting for a disk and copying out of a memory map leave Python to the others.
+    if not steps:
+        return
+    with ThreadPoolExecutor(1, "crops") as thread:
+        coming = thread.submit(reader.__getitem__, steps.start)
+        for step in steps:
+            crops = coming.result()
+            if step + 1 in steps:
+                coming = thread.submit(reader.__getitem__, step + 1)
+            yield crops
 
 
 def _deaf(worker: int) -> None:

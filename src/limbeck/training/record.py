@@ -24,13 +24,24 @@ EXPERIMENT, ENVIRONMENT, PLACES = "experiment.yaml", "environment.json", "places
 # What an experiment records and no setting says.
 HASHES = ("data", "split", "split_file", "augmentation", "teachers")
 # Where a run computes and how often it writes is no part of what it computes.
-NOT_DECIDING = ("device", "workers", "save_every", "log_every")
+NOT_DECIDING = ("device", "compile", "workers", "save_every", "log_every")
 LOG = logging.getLogger(__name__)
 # What only a run of several processes records.
 PROCESSES = "processes"
 _ALONE = {PROCESSES: 1}
 # Facts of a session that can change the last bits of what it computes.
-_DECIDING = ("limbeck", "torch", "numpy", "python", "machine", "processor", "threads", "device", "precision")
+_DECIDING = (
+    "limbeck",
+    "torch",
+    "numpy",
+    "python",
+    "machine",
+    "processor",
+    "threads",
+    "device",
+    "precision",
+    "compiled",
+)
 
 
 def read_experiment(folder: Path) -> dict[str, Any]:

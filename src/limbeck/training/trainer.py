@@ -20,6 +20,7 @@ from torch import Tensor
 from limbeck import ranks
 from limbeck.batch import Batch
 from limbeck.errors import require
+from limbeck.heap import keep_freed_memory
 from limbeck.launch import launch
 from limbeck.methods.base import Method, Objectives, Progress
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
@@ -46,6 +47,8 @@ class TrainingSettings:
         log_every: steps that one line of log.csv averages.
         precision: auto is bf16 where the hardware computes in it, else float32.
         device: auto is the GPU when there is one.
+        compile: students' training passes through torch.compile, which takes minutes to build; goes on without, and
+            says so, where there is no compiler.
     """
 
     steps: int = 2000
@@ -55,6 +58,7 @@ class TrainingSettings:
     log_every: int = 50
     precision: Precision = "auto"
     device: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse counts that are none.
@@ -91,6 +95,8 @@ def fabric_for(settings: TrainingSettings) -> Fabric:
     from lightning.fabric import Fabric  # noqa: PLC0415 - two seconds, which help and checks of settings need not wait
 
     device = pick_device(settings.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     # Both of Lightning's halves share one logger, which belongs to whichever was imported last.
     for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning.pytorch"):
         logging.getLogger(talkative).setLevel(logging.WARNING)

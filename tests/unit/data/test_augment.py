@@ -4,12 +4,14 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.data.augment import (
     Augmentation,
     Parameters,
+    _to_source,
     apply,
     bias_field,
     draw,
@@ -297,3 +299,25 @@ def test_wrong_settings_are_named(wrong):
     (name,) = wrong
     with pytest.raises(UsageError, match=name):
         Augmentation(**wrong)
+
+
+@pytest.mark.parametrize("depth", [1, 7, 12, 16])
+def test_slabs_give_the_bits_of_the_whole(depth):
+    """However many threads can work on a crop."""
+    image = torch.randn(3, depth, 10, 14, generator=seeded(1))
+    codes = torch.randint(0, 4, (depth, 10, 14), generator=seeded(2))
+    parameters = draw(only("affine_probability"), 1, seeded(3))
+    matrix = _to_source(parameters.rotation_degrees, parameters.scale, codes.shape)
+    grid = F.affine_grid(matrix, [1, 1, *codes.shape], align_corners=False)
+    changed, changed_codes = apply(image[None], codes[None], parameters.of_sequences([0, 1, 2]))
+    assert torch.equal(changed, F.grid_sample(image[None], grid, mode="bilinear", align_corners=False))
+    nearest = F.grid_sample(codes[None, None].float(), grid, mode="nearest", align_corners=False)
+    assert torch.equal(changed_codes, nearest[0].long())
+
+
+def test_parameters_of_some_sequences_are_theirs(images, labels):
+    parameters = draw(only(*PROBABILITIES), 2, seeded(5))
+    whole, codes = apply(images, labels, parameters)
+    some, codes_again = apply(images[:, [2, 0]], labels, parameters.of_sequences([2, 0]))
+    assert torch.equal(some, whole[:, [2, 0]])
+    assert torch.equal(codes, codes_again)

@@ -124,6 +124,11 @@ def _distil(bench: Bench) -> list[str]:
     return _train("gkd", "--subset", "t1ce", "--teacher", teacher, "--augment", "true")(bench)
 
 
+def _distil_together(bench: Bench) -> list[str]:
+    teacher = bench.path(f"runs/{bench.runs[TEACHER]}")
+    return _train("gkd", "--subsets", "t1ce,t2", "--teacher", teacher, "--augment", "true")(bench)
+
+
 def _evaluate(bench: Bench) -> list[str]:
     both = [f"runs/{bench.runs[role]}" for role in (STUDENT, GENERALIST)]
     words = ["evaluate", *both, "--data", "cohort", "--subsets", "flair,t1ce", "--metrics", "dice", "--processed"]
@@ -166,6 +171,7 @@ SCENARIOS = {
             lambda bench: ["import", bench.path("phantoms"), "--spacing", "6", "--workers", "2", "--out", "cohort"],
         ),
         Scenario("train gkd, frozen teacher", "runs", _distil, ("cohort",)),
+        Scenario("train two students", "runs", _distil_together, ("cohort",)),
         Scenario("train mtcmkd, co-trained", "cohort", _train("mtcmkd", "--subset", "t1ce"), ("cohort",)),
         Scenario("train dropout, generalist", "cohort", _train("dropout"), ("cohort",)),
         Scenario("evaluate", "runs", _evaluate, ("cohort", "runs")),

@@ -18,7 +18,7 @@ from limbeck.methods.base import NetworkSettings
 
 CONFIGS = [ROOT / "configs" / "common.yaml", *sorted((ROOT / "configs" / "methods").glob("*.yaml"))]
 # What a recipe leaves to the command: which part of the experiment, and where and beside what it runs.
-FREE = {"fold", "seed", "device", "precision", "workers"}
+FREE = {"fold", "seed", "device", "compile", "precision", "workers"}
 
 
 def methods_of(config: Path) -> list[str]:

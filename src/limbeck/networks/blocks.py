@@ -25,7 +25,10 @@ class _Layout(torch.autograd.Function):
 
 
 def _laid_out(features: Tensor, there: torch.memory_format, back: torch.memory_format) -> Tensor:
-    """The features in the format `there`, their gradient in the format `back`."""
+    """The features in the format `there`, their gradient in the format `back`; torch.compile decides by itself."""
+    if torch.compiler.is_compiling():
+        # It lays features out as it likes, and with torch 2.13 lost gradients on their way through a move of ours.
+        return features
     moved: Tensor = _Layout.apply(features, there, back)  # type: ignore[no-untyped-call]
     return moved
 

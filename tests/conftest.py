@@ -45,6 +45,13 @@ sys.addaudithook(_refuse_network)
 
 
 @pytest.fixture(autouse=True)
+def _freed_memory_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training in a test's own process would keep its memory, and later tests could not see theirs grow."""
+    if trainer := sys.modules.get("limbeck.training.trainer"):
+        monkeypatch.setattr(trainer, "keep_freed_memory", lambda: False)
+
+
+@pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
     random.seed(0)
     np.random.seed(0)

@@ -225,6 +225,22 @@ def test_what_cannot_be_trained_together_is_said_in_a_line(method, more, says, p
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_record_of_one_student_gives_its_settings_to_several(place, alone, tmp_path, capsys) -> None:
+    record = place.whole / "experiment.yaml"
+    given = ["train", "gkd", "--data", str(place.cohort), "--teacher", str(place.teacher), "--config", str(record)]
+    out = ["--out", str(tmp_path / "runs")]
+    assert main([*given, *out, "--subsets", "t1ce,flair"]) == 0
+    assert everything(tmp_path / "runs") == {name: run for name, run in alone.items() if "flair+t1" not in name}
+    # Options that contradict each other still do, and so do lines of one file.
+    both = tmp_path / "both.yaml"
+    both.write_text("subset: flair\nsubsets: flair,t1\n")
+    capsys.readouterr()
+    assert main([*given, *out, "--subsets", "flair,t1", "--subset", "flair"]) == 2
+    assert main([*given, *out, "--config", str(both)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("--subset flair beside --subsets flair,t1") == 2
+
+
 def test_a_lone_run_goes_on_by_its_own_record(place, tmp_path, capsys) -> None:
     run = place.stopped(tmp_path / "runs")
     capsys.readouterr()

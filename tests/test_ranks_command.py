@@ -48,11 +48,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **more}
 
 
-def as_tasks(given: list[str], count: int = 2) -> list[subprocess.Popen[str]]:
-    """The command as srun starts it; the port follows from the job."""
+def as_tasks(*commands: list[str]) -> list[subprocess.Popen[str]]:
+    """Two tasks as srun starts them, of one command or of one each; the port follows from the job."""
+    first, second = commands[0], commands[-1]
     job = str(random.SystemRandom().randrange(10**6))
     step = {"SLURM_JOB_ID": job, "SLURM_STEP_ID": "0", "SLURM_STEP_NODELIST": "127.0.0.1"}
-    step |= {"SLURM_STEP_NUM_TASKS": str(count), "SLURM_NTASKS": str(count)}
+    step |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2"}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "limbeck", *given],
@@ -61,7 +62,7 @@ def as_tasks(given: list[str], count: int = 2) -> list[subprocess.Popen[str]]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(count)
+        for rank, given in enumerate((first, second))
     ]
 
 

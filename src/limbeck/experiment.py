@@ -40,6 +40,8 @@ from limbeck.request import SECTIONS, Experiment, RunSettings, plan
 from limbeck.scoring import held_out, validation
 from limbeck.teachers import teachers_of
 from limbeck.training import compiled, randomness
+from limbeck.training.checkpoint import Best
+from limbeck.training.meeting import left_of
 from limbeck.training.optimise import DivergedError
 from limbeck.training.record import (
     EXPERIMENT,
@@ -67,6 +69,7 @@ __all__ = [
     "run",
     "run_name",
     "train_runs",
+    "unfinished",
 ]
 
 # What ACN, and so GKD, augments with.
@@ -261,10 +264,10 @@ def train_runs(runs: Mapping[Path, Ready], report: Callable[[Path, int, float], 
 
     Raises:
         DataError: no case of the cohort can be used.
-        UsageError: another process trains one of the runs.
+        UsageError: another process trains one of the runs, or those of this training were asked for different runs.
         Interrupted: a signal asked for it; all runs are saved.
     """
-    waiting = {folder: ready for folder, ready in runs.items() if not (folder / DONE).is_file()}
+    waiting = unfinished(runs)
     if not waiting:
         return {}
     shared = next(iter(waiting.values()))
@@ -278,19 +281,30 @@ def train_runs(runs: Mapping[Path, Ready], report: Callable[[Path, int, float], 
             _hold(folder, locks)
         # Another process may have finished some in the meantime.
         members = {folder: m for folder, m in members.items() if not ranks.agreed((folder / DONE).is_file())}
+        if not members:
+            return {}
         if ranks.first():
             for folder in members:
                 _write_record(folder, waiting[folder], fabric.device, readers[folder])
         ends = train_together(list(members.values()), settings, shared.experiment.optimiser, fabric)
-        diverged: dict[Path, DivergedError] = {}
         for folder, end in zip(members, ends, strict=True):
-            if isinstance(end, DivergedError):
-                diverged[folder] = end
-            elif ranks.first():
+            if isinstance(end, Best) and ranks.first():
                 write_json(folder / DONE, {"best_step": end.step, "validation_dice": round(end.dice, 6)})
         # Nobody looks for what the first has not written yet.
         ranks.agreed(0)
-    return diverged
+    return {folder: end for folder, end in zip(members, ends, strict=True) if isinstance(end, DivergedError)}
+
+
+def unfinished(runs: Mapping[Path, Ready]) -> dict[Path, Ready]:
+    """Those that are to be trained, as all processes of this training see it.
+
+    Raises:
+        UsageError: they were asked for different runs.
+    """
+    if not runs:
+        return {}
+    done = {folder: (folder / DONE).is_file() for folder in runs}
+    return {folder: runs[folder] for folder in left_of(done, next(iter(runs.values())).experiment.training)}
 
 
 def _members(

@@ -59,6 +59,8 @@ def _greatest(scores: Tensor) -> tuple[Tensor, Tensor]:
 
     What `max` gives, which takes forty times as long on a CPU, and more where the axes were turned.
     """
+    # `out` below takes nothing that carries gradients; none would flow through a choice of labels.
+    scores = scores.detach()
     best = scores[:, 0].clone()
     channel = torch.zeros_like(best, dtype=torch.uint8)
     for index in range(1, scores.shape[1]):

@@ -14,7 +14,7 @@ from typing import Any
 from limbeck.anatomy import Subset
 from limbeck.data.cohort import Cohort
 from limbeck.errors import PartialError, UsageError, require
-from limbeck.experiment import Experiment, Ready, plan, prepare, refuse_to_begin, train_runs
+from limbeck.experiment import Experiment, Ready, plan, prepare, refuse_to_begin, train_runs, unfinished
 from limbeck.inference.predictor import DONE
 from limbeck.methods import find
 from limbeck.training.optimise import DivergedError
@@ -111,9 +111,8 @@ class _Progress:
 
 def _groups(runs: Mapping[Path, Ready], size: int) -> Iterator[dict[Path, Ready]]:
     """What is not finished, so many at a time, in the order given; finished runs come first and together."""
-    finished = {folder: ready for folder, ready in runs.items() if (folder / DONE).is_file()}
-    yield finished
-    waiting = [folder for folder in runs if folder not in finished]
+    waiting = list(unfinished(runs))
+    yield {folder: ready for folder, ready in runs.items() if folder not in waiting}
     for start in range(0, len(waiting), size):
         yield {folder: runs[folder] for folder in waiting[start : start + size]}
 

@@ -101,3 +101,11 @@ def test_decoding_is_what_the_greatest_score_says_however_the_axes_lie(target: T
     turned = scores.flip(2).permute(0, 1, 4, 3, 2)
     assert torch.equal(target.decode(turned).long(), expected.flip(1).permute(0, 3, 2, 1))
     assert torch.equal(scores, before), "what was decoded is left as it was"
+
+
+@TARGETS
+def test_scores_that_carry_gradients_are_decoded_too(target: Target) -> None:
+    logits = torch.randn(1, target.channels, 5, 5, generator=torch.Generator().manual_seed(4))
+    scores = target.activate(logits.clone().requires_grad_())
+    assert torch.equal(target.decode(scores), target.decode(target.activate(logits)))
+    assert scores.requires_grad

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limbeck.commands.arguments import check_file, check_folder
 from limbeck.commands.bar import bar
+from limbeck.commands.unfinished import tell_unfinished
 from limbeck.export.extra import check_extra
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.export.exporting import export, members_of  # noqa: PLC0415 - torch
 
     members = members_of(arguments.model)
-    _tell_unfinished(arguments.model, members[0].card.step)
+    tell_unfinished(arguments.model, members[0].card.step)
     with bar("Export", len(members)) as advance:
         exported = export(members, arguments.out, overwrite=arguments.overwrite, done=advance)
     if arguments.json:
@@ -56,8 +56,3 @@ def _line(exported: Exported) -> str:
         return f"{exported.path}: {what}, from before"
     size, difference = exported.facts["file"]["bytes"] / 1e6, exported.facts["agreement"]["largest_difference"]
     return f"{exported.path}: {what}, {size:.1f} MB, within {difference:.0e} of torch"
-
-
-def _tell_unfinished(folder: Path, step: int) -> None:
-    if (folder / "experiment.yaml").is_file() and not (folder / "DONE").is_file():
-        print(f"limbeck: note: {folder} is unfinished: its weights are of step {step}", file=sys.stderr)

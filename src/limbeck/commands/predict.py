@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from limbeck.anatomy import LABEL_SCHEMES, Modality
 from limbeck.commands.arguments import Once, check_file, check_folder
 from limbeck.commands.bar import bar
+from limbeck.commands.unfinished import tell_unfinished
 from limbeck.errors import DataError, LimbeckError, PartialError, UsageError
 
 if TYPE_CHECKING:
     from limbeck.data.case import Case
     from limbeck.inference.files import Options
     from limbeck.inference.folder import Job, Outcome
-    from limbeck.inference.model import Model
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +122,7 @@ def _segment(arguments: argparse.Namespace, jobs: list[Job], options: Options) -
     from limbeck.inference.folder import segment_all  # noqa: PLC0415
 
     model = models.Model.load(arguments.model, arguments.device)
-    _tell_unfinished(arguments.model, model)
+    tell_unfinished(arguments.model, model.members[0].card.step)
     with bar("Predict", len(jobs)) as advance:
         finished = 0
 
@@ -137,12 +137,6 @@ def _segment(arguments: argparse.Namespace, jobs: list[Job], options: Options) -
     if arguments.folder:
         return _tell_folder(arguments, outcomes)
     return _tell_patient(arguments, outcomes[0])
-
-
-def _tell_unfinished(folder: Path, model: Model) -> None:
-    if (folder / "experiment.yaml").is_file() and not (folder / "DONE").is_file():
-        step = model.members[0].card.step
-        print(f"limbeck: note: {folder} is unfinished: its weights are of step {step}", file=sys.stderr)
 
 
 def _tell_patient(arguments: argparse.Namespace, outcome: Outcome) -> int:

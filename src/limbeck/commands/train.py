@@ -72,7 +72,7 @@ def _train(method: str, words: Sequence[str], resume: bool) -> int:
     places, parts = Settings(method).parse(words)
     data, out = (_needed(method, name, places[name]) for name in ("data", "out"))
     if places["subsets"] is not None:
-        return _train_together(method, places, parts, resume)
+        return _train_together(method, words, places, parts, resume)
     if places["group"] is not None:
         raise UsageError(f"--group {places['group']} without --subsets: it counts students of several subsets")
     experiment = plan(method, places["subset"], _path(places["teacher"]), parts, _path(places["split"]))
@@ -82,12 +82,15 @@ def _train(method: str, words: Sequence[str], resume: bool) -> int:
     return _shown(folder)
 
 
-def _train_together(method: str, places: Mapping[str, str | None], parts: Mapping[str, Any], resume: bool) -> int:
+def _train_together(
+    method: str, words: Sequence[str], places: Mapping[str, str | None], parts: Mapping[str, Any], resume: bool
+) -> int:
     """Students for several subsets, side by side; those that are finished are shown even if others failed."""
     from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
     from limbeck.together import GROUP, plan_together, run_together  # noqa: PLC0415
 
-    if places["subset"] is not None:
+    # A file's subset, such as a run's record has, gives way to the option as every setting of a file does.
+    if places["subset"] is not None and (_given("subset", words) or not _given("subsets", words)):
         raise UsageError(f"--subset {places['subset']} beside --subsets {places['subsets']}: give one of them")
     group = _count("group", places["group"]) if places["group"] is not None else GROUP
     data, out = (_needed(method, name, places[name]) for name in ("data", "out"))
@@ -168,6 +171,11 @@ def _lying(folder: Path, name: str, places: Mapping[str, str | None]) -> Path:
 
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
+
+
+def _given(name: str, words: Sequence[str]) -> bool:
+    """Whether an option stands on the command line, not in a file alone."""
+    return any(word.partition("=")[0] == f"--{name}" for word in words)
 
 
 def _count(name: str, text: str) -> int:

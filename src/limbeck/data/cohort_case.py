@@ -16,7 +16,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,9 +124,9 @@ class CohortCase:
             )
         return labels, self.geometry.grid
 
-    def restore(self, scores: Tensor, pad: float | Sequence[float] = 0.0) -> Tensor:
-        """Scores of the block, `[C,d,h,w]`, on the whole model grid, `[C,D,H,W]`; `pad` fills what is outside."""
-        return self.crop.restore(scores, self.geometry.shape, pad)
+    def restore(self, values: Tensor) -> Tensor:
+        """Values of the block, `[C,d,h,w]`, on the whole model grid, `[C,D,H,W]`: 0 outside of it."""
+        return self.crop.restore(values, self.geometry.shape)
 
     @property
     def segmented(self) -> bool:

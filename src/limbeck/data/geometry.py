@@ -9,7 +9,7 @@ its voxels, so that label maps of usual data come back voxel for voxel.
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -58,17 +58,15 @@ class Box:
             stop.append(min(length, last + 1 + margin))
         return cls(_size(start), _size(stop))
 
-    def restore(self, scores: Tensor, shape: Size, pad: float | Sequence[float] = 0.0) -> Tensor:
-        """Put what was computed in the box, `[C,d,h,w]`, back into a volume `[C,D,H,W]`.
+    def restore(self, values: Tensor, shape: Size) -> Tensor:
+        """Put what lies in the box, `[C,d,h,w]`, back into a volume `[C,D,H,W]` that is 0 elsewhere.
 
         Args:
-            scores: of the box's shape.
+            values: of the box's shape.
             shape: the volume's `(D, H, W)`.
-            pad: the score outside the box, one for all channels or one for each.
         """
-        values = scores.new_tensor(pad).expand(len(scores))
-        whole = values[:, None, None, None].repeat(1, *shape)
-        whole[(slice(None), *self.slices)] = scores
+        whole = values.new_zeros(len(values), *shape)
+        whole[(slice(None), *self.slices)] = values
         return whole
 
 
@@ -136,6 +134,7 @@ class Geometry:
         oriented = np.array(self.orient(array), np.float32, order="C")
         if not self.resamples:
             return oriented
+        # Imported here, since a data set at the model's spacing needs no torch: its workers start in no time.
         from limbeck.data.resample import resize_array  # noqa: PLC0415
 
         return resize_array(oriented, self.shape)
@@ -145,12 +144,7 @@ class Geometry:
         return _resize_labels(np.array(self.orient(labels), order="C"), self.shape)
 
     def to_native_scores(self, scores: Tensor) -> Tensor:
-        """Scores on the whole model grid, `[C,D,H,W]`, on the scan's grid: `[C,X,Y,Z]`, trilinear where resampled.
-
-        Those that have the scan's voxels already are only turned.
-        """
-        if scores.shape[1:] != self.oriented_shape:
-            scores = _resize(scores, self.oriented_shape)
+        """Scores with the scan's own voxels and the model's axes, `[C,*oriented_shape]`, on its grid: `[C,X,Y,Z]`."""
         turned = [axis + 1 for axis, flipped in enumerate(self.flipped) if flipped]
         return scores.flip(turned).permute(0, *(1 + axis for axis in self._inverse_axes()))
 
@@ -192,13 +186,6 @@ def _resampled(voxels: int, native_mm: float, model_mm: float) -> int:
         return voxels
     # Rounded first, since the last digit of a float32 header would otherwise decide halves.
     return max(1, round(round(voxels * native_mm / model_mm, 3)))
-
-
-def _resize(images: Tensor, shape: Size) -> Tensor:
-    # Imported here, since a data set at the model's spacing needs no torch: its workers start in no time.
-    from limbeck.data.resample import resize  # noqa: PLC0415
-
-    return resize(images, shape)
 
 
 def _resize_labels(labels: NDArray[np.uint8], shape: Size) -> NDArray[np.uint8]:

@@ -40,7 +40,7 @@ class Mishap:
 
 
 def draw(rng: np.random.Generator) -> Mishap:
-    """Draw one sequence's mishaps; two sequences in three are spared."""
+    """Draw one sequence's mishaps; seven sequences in ten are spared."""
     coarse, moved, short = rng.random(3) < (0.15, 0.12, 0.05)
     coarse_mm = float(rng.uniform(0.7, 1.4))
     count = int(rng.integers(1, 4))

@@ -8,6 +8,7 @@ import torch
 
 from limbeck.data.geometry import Box, Geometry
 from limbeck.data.grid import Grid
+from limbeck.data.resample import resize
 from limbeck.inference.scored import Scored, background
 from limbeck.target import Target
 
@@ -44,9 +45,11 @@ def test_labels_of_a_block_are_what_the_scores_of_the_whole_scan_decode_to(targe
 @pytest.mark.parametrize(("start", "stop"), [(0.3, 0.7), (0.0, 0.4), (0.5, 1.0), (0.0, 1.0)])
 def test_scores_of_a_block_are_those_of_the_whole_volume_interpolated(spacing, start, stop) -> None:
     made = scored(Target.SOFTMAX_LABELS, spacing, start, stop)
-    whole = made.box.restore(made.inside, made.geometry.shape, background(made.target).tolist())
+    whole = background(made.target)[:, None, None, None].repeat(1, *made.geometry.shape)
+    whole[(slice(None), *made.box.slices)] = made.inside
+    expected = made.geometry.to_native_scores(resize(whole, made.geometry.oriented_shape))
     # To rounding, since an axis after the other is another order than torch's.
-    torch.testing.assert_close(made.scores(), made.geometry.to_native_scores(whole), rtol=0, atol=2e-6)
+    torch.testing.assert_close(made.scores(), expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("target", Target)

@@ -18,20 +18,19 @@ LOG = logging.getLogger(__name__)
 TOLERANCE = 0.2
 
 
-def compile_students(method: Method[Any], device: torch.device) -> bool:
-    """Compile the passes of a method's own networks in which gradients flow; says whether that can be done here.
+def compile_students(method: Method[Any], device: torch.device) -> None:
+    """Compile the passes of a method's own networks in which gradients flow.
 
     Validation and frozen teachers stay as they are. Names of weights do not change. Where nothing can be compiled, one
     warning says why.
     """
     if problem := compiler_problem(device.type):
         LOG.warning("--compile: %s: training goes on without it", problem)
-        return False
+        return
     for network in method.modules():
         if isinstance(network, Network):
             # In the object alone: the module stays what it is, with its hooks, its state and its names.
             network.forward = _Pass(network)  # type: ignore[method-assign]
-    return True
 
 
 @cache

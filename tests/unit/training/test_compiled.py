@@ -80,7 +80,8 @@ def gradient(method):
 def test_a_compiled_student_learns_the_same():
     """Also what dropout drops."""
     plain, built = Taught(0.5), Taught(0.5)
-    assert compile_students(built, CPU), "a compiler is here"
+    compile_students(built, CPU)
+    assert not compiler_problem("cpu"), "a compiler is here"
     assert list(built.state_dict()) == list(plain.state_dict()), "checkpoints keep their names"
     torch.testing.assert_close(gradient(built), gradient(plain), rtol=1e-4, atol=1e-6)
 
@@ -88,7 +89,7 @@ def test_a_compiled_student_learns_the_same():
 def test_where_no_compiler_is_one_line_says_so_and_the_network_is_as_before(no_compiler, caplog):
     method = Taught()
     with caplog.at_level(logging.WARNING):
-        assert not compile_students(method, CPU)
+        compile_students(method, CPU)
     (said,) = caplog.messages
     assert "No working C++ compiler found" in said
     assert "goes on without" in said
@@ -101,7 +102,7 @@ def test_a_pass_that_cannot_be_compiled_is_taken_as_ever(no_compiler, caplog, mo
     monkeypatch.setattr(compiled, "compiler_problem", lambda device: "")
     method = Taught()
     with caplog.at_level(logging.WARNING):
-        assert compile_students(method, CPU)
+        compile_students(method, CPU)
         first, second = gradient(method), gradient(method)
     assert torch.equal(second, 2 * first), "gradients add up over two passes"
     (said,) = caplog.messages

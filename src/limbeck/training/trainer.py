@@ -241,7 +241,7 @@ class _Loop:
         try:
             values = self._step(batch, progress)
         except DivergedError as error:
-            self.diverged = error
+            self._leave(error)
             return
         self.done, self._pending, self._kept = step + 1, True, False
         self.log.add({**values, "seconds": time.perf_counter() - clock})
@@ -253,6 +253,14 @@ class _Loop:
         self._random = randomness.state()
         # The next descent makes new ones; while other runs take their turns, these would only lie there.
         self.method.zero_grad(set_to_none=True)
+
+    def _leave(self, error: DivergedError) -> None:
+        """End as diverged; while the others go on, nothing that the step has computed stays in memory."""
+        # The frames of a traceback hold the step's terms, and these all that their gradients need.
+        error.__cause__ = error.__context__ = None
+        self.diverged = error.with_traceback(None)
+        self.method.zero_grad(set_to_none=True)
+        del self.optimisers, self._batches
 
     def _due(self, done: int, every: int) -> bool:
         return done == self.settings.steps or (every > 0 and done % every == 0)

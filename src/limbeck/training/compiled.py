@@ -94,5 +94,5 @@ class _Pass:
 
 
 def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

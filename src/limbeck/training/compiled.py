@@ -14,7 +14,7 @@ from limbeck.methods.base import Method
 from limbeck.networks.network import Network, Output
 
 LOG = logging.getLogger(__name__)
-# Of a gradient's length; compiled U-Nets in bfloat16 came to 0.03, those with lost gradients to above 0.5.
+# Of a gradient's length: compiled U-Nets in bfloat16 came to 0.02, one whose gradients were half lost to 0.87.
 TOLERANCE = 0.2
 
 

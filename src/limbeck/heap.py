@@ -1,8 +1,8 @@
 """Memory that is freed stays with the process, so that the next step need not ask the system for it again.
 
 Networks take and free the same hundreds of MiB in every step. The C library hands pieces of that size back to the
-system at once, and gets them anew as pages that the kernel has to clear: some 40,000 a training step, which took from a
-tenth to a seventh of its processor time. No result depends on it, and peak memory did not change.
+system at once, and gets them anew as pages that the kernel has to clear: some 40,000 a training step, which took a
+twelfth to a seventh of its processor time. No result depends on it, and peak memory did not change.
 """
 
 from __future__ import annotations

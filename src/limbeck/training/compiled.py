@@ -14,7 +14,7 @@ from limbeck.methods.base import Method
 from limbeck.networks.network import Network, Output
 
 LOG = logging.getLogger(__name__)
-# Of a gradient's length; compiled U-Nets in bfloat16 came to 0.03, those with lost gradients to above 0.5.
+# Of a gradient's length: compiled U-Nets in bfloat16 came to 0.02, one whose gradients were half lost to 0.87.
 TOLERANCE = 0.2
 
 
@@ -93,5 +93,5 @@ class _Pass:
 
 
 def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

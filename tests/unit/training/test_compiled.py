@@ -94,6 +94,7 @@ def test_where_no_compiler_is_one_line_says_so_and_the_network_is_as_before(no_c
     assert "No working C++ compiler found" in said
     assert "goes on without" in said
     assert "\n" not in said
+    assert "forward" not in vars(method.student)
     assert torch.equal(gradient(method), gradient(Taught()))
 
 

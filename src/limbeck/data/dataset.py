@@ -210,7 +210,7 @@ def _read_ahead(reader: CropReader, steps: range) -> Iterator[Crops]:
             num_workers=reader.settings.workers,
             persistent_workers=True,
             generator=torch.Generator(),
-            worker_init_fn=_deaf if reader.drawn > reader.settings.batch else None,
+            worker_init_fn=_deaf,
         )
         return
     # A thread is enough: waiting for a disk and copying out of a memory map leave Python to the others.
@@ -226,7 +226,10 @@ def _read_ahead(reader: CropReader, steps: range) -> Iterator[Crops]:
 
 
 def _deaf(worker: int) -> None:
-    """Leave signals to the training process: torchrun and SLURM send them to all, and the step needs its crops."""
+    """Leave signals to the training process: a terminal, torchrun and SLURM send them to all, and it needs its crops.
+
+    This one ends when it is told to, or within seconds of the training process.
+    """
     del worker
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -74,7 +74,7 @@ def patiently() -> Iterator[None]:
     except LimbeckError:
         raise
     except Exception as error:
-        # A signal to the whole group ends the processes that read crops, too.
+        # A signal to the whole group ends other processes of one training, too, and the step waits for their part.
         if _Watch.asked:
             raise Interrupted(_Watch.asked) from error
         raise

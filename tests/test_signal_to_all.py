@@ -1,0 +1,65 @@
+"""A signal to the training process and to those that read its crops, as a terminal sends it, saves the step."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_ranks_command import environment, log, only_run, place, words
+
+__all__ = ["place"]
+
+LIMIT = 120
+
+
+def begun(place: Path, out: str) -> subprocess.Popen[str]:
+    """A training with a process that reads crops, in a group of its own, once it has taken steps."""
+    given = words(place, out, "supervised", "--subset", "flair", "--workers", "1", "--batch", "1")
+    task = subprocess.Popen(
+        [sys.executable, "-m", "limbeck", *given, "--steps", "100000", "--log-every", "1"],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + LIMIT
+    while time.monotonic() < until and not (
+        list((place / out).glob("*/log.csv")) and len(log(only_run(place / out))) > 4
+    ):
+        time.sleep(0.02)
+    return task
+
+
+def group_is_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_saves_the_step(place: Path, number: int) -> None:
+    task = begun(place, f"signal-{number}")
+    os.killpg(task.pid, number)
+    told = task.communicate(timeout=LIMIT)[1]
+    assert task.returncode == 128 + number
+    card = json.loads((only_run(place / f"signal-{number}") / "last" / "checkpoint.json").read_text())
+    assert f"after step {card['step']} of 100000, which is kept" in told
+    assert group_is_gone(task.pid)
+
+
+def test_who_reads_crops_for_a_process_that_was_killed_ends(place: Path) -> None:
+    task = begun(place, "killed")
+    task.kill()
+    task.wait(timeout=LIMIT)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not group_is_gone(task.pid):
+        time.sleep(0.1)
+    assert group_is_gone(task.pid)

@@ -116,7 +116,7 @@ def _run(words: list[str]) -> int:
     command: ModuleType = importlib.import_module(f"limbeck.commands.{module}")
     if name == "train":
         # Its settings depend on the method, so it parses its own words.
-        return int(command.run(rest))
+        return _trained(command, rest)
     parser = Parser(prog=f"limbeck {name}", description=summary, allow_abbrev=False)
     parser.formatter_class = _Formatter
     command.configure(parser)
@@ -125,6 +125,26 @@ def _run(words: list[str]) -> int:
     except SystemExit as leaving:
         return int(leaving.code or 0)
     return int(command.run(arguments))
+
+
+def _trained(command: ModuleType, words: list[str]) -> int:
+    """Train; several processes that come to their end together, also by a signal, part before they leave."""
+    try:
+        code = int(command.run(words))
+    except Interrupted as stop:
+        # Where nothing was kept, the others were not asked.
+        if stop.note:
+            _part()
+        raise
+    _part()
+    return code
+
+
+def _part() -> None:
+    if launch().processes > 1:
+        from limbeck import ranks  # noqa: PLC0415 - torch, which help need not wait for
+
+        ranks.end()
 
 
 def _name() -> str:

@@ -32,9 +32,13 @@ def begin() -> None:
 
 
 def end() -> None:
-    """From now on this process is alone, and its group is gone."""
-    _Group.rank, _Group.processes = 0, 1
-    dist.destroy_process_group()
+    """From now on this process is alone, and the group that it began is gone; nothing happens to one that is alone.
+
+    For processes that have come to their end together: while one breaks, another may still wait for its numbers.
+    """
+    if world() > 1:
+        _Group.rank, _Group.processes = 0, 1
+        dist.destroy_process_group()
 
 
 def rank() -> int:

@@ -6,17 +6,20 @@ Each is a run of its own, in the folder and with the weights that it would have 
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from limbeck.anatomy import Subset
 from limbeck.data.cohort import Cohort
-from limbeck.errors import PartialError, UsageError, require
+from limbeck.errors import ModelError, PartialError, UsageError, require
 from limbeck.experiment import Experiment, Ready, plan, prepare, refuse_to_begin, train_runs, unfinished
 from limbeck.inference.predictor import DONE
 from limbeck.methods import find
+from limbeck.training.checkpoint import saved_card
 from limbeck.training.optimise import DivergedError
 from limbeck.training.record import EXPERIMENT
 
@@ -90,6 +93,8 @@ def run_together(
         for folder in members:
             if folder not in failed:
                 finished(folder)
+        # A compiled network and its pass know each other: its memory would wait for the collector while the next train.
+        gc.collect()
     _tell(diverged, len(runs))
     return list(runs)
 
@@ -100,13 +105,22 @@ class _Progress:
     def __init__(self, runs: Mapping[Path, Ready], report: Callable[[int, float], None]) -> None:
         self.losses: dict[Path, float] = {}
         self._report = report
-        self._done = {
-            folder: ready.experiment.training.steps for folder, ready in runs.items() if (folder / DONE).is_file()
-        }
+        self._done = {folder: _done(folder, ready.experiment.training.steps) for folder, ready in runs.items()}
 
     def __call__(self, folder: Path, done: int, loss: float) -> None:
         self._done[folder], self.losses[folder] = done, loss
         self._report(sum(self._done.values()), fmean(self.losses.values()))
+
+
+def _done(folder: Path, steps: int) -> int:
+    """The steps that a run has behind it."""
+    if (folder / DONE).is_file():
+        return steps
+    # A checkpoint that is damaged is told of when it is its run's turn.
+    with suppress(ModelError):
+        if (card := saved_card(folder, tell=False)) is not None:
+            return card.step
+    return 0
 
 
 def _groups(runs: Mapping[Path, Ready], size: int) -> Iterator[dict[Path, Ready]]:

@@ -101,10 +101,7 @@ def refuse_changes(folder: Path, now: Mapping[str, Any]) -> None:
     """
     record, card = read_experiment(folder), saved_card(folder, tell=False)
     # The checkpoint knows what it was trained with, even if somebody has edited the record.
-    found = differences(
-        _ALONE | (record if card is None else card.origin),
-        _ALONE | {name: value for name, value in now.items() if name not in NOT_DECIDING},
-    )
+    found = differences(_ALONE | (record if card is None else card.origin), _ALONE | _deciding(now))
     if not found:
         return
     text = f"{folder} cannot go on: {'; '.join(found.values())}: expected what it began with, or a new run"
@@ -115,8 +112,12 @@ def refuse_changes(folder: Path, now: Mapping[str, Any]) -> None:
 
 def nearest_record(runs: Sequence[Path], now: Mapping[str, Any]) -> str:
     """How the run that is most like what is asked for differs from it."""
-    found = [differences(_ALONE | read_experiment(folder), _ALONE | dict(now)) for folder in runs]
+    found = [differences(_ALONE | read_experiment(folder), _ALONE | _deciding(now)) for folder in runs]
     return "; ".join(min(found, key=len).values()) if found else "expected a run that the same command has begun"
+
+
+def _deciding(now: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in now.items() if name not in NOT_DECIDING}
 
 
 def write_places(folder: Path, places: Mapping[str, Path]) -> None:

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.export.exporting import export, members_of  # noqa: PLC0415 - torch
 
     members = members_of(arguments.model)
-    tell_unfinished(arguments.model, members[0].card.step)
+    tell_unfinished(arguments.model, members)
     with bar("Export", len(members)) as advance:
         exported = export(members, arguments.out, overwrite=arguments.overwrite, done=advance)
     if arguments.json:

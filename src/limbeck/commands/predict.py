@@ -122,7 +122,7 @@ def _segment(arguments: argparse.Namespace, jobs: list[Job], options: Options) -
     from limbeck.inference.folder import segment_all  # noqa: PLC0415
 
     model = models.Model.load(arguments.model, arguments.device)
-    tell_unfinished(arguments.model, model.members[0].card.step)
+    tell_unfinished(arguments.model, model.members)
     with bar("Predict", len(jobs)) as advance:
         finished = 0
 

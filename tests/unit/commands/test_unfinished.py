@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from segmenting import write_model
 
 from limbeck.commands.unfinished import tell_unfinished
+from limbeck.export.exporting import members_of
 
 
 @pytest.mark.parametrize(
@@ -18,8 +20,9 @@ from limbeck.commands.unfinished import tell_unfinished
     ],
 )
 def test_only_a_run_that_is_not_at_its_end_is_told_with_its_step(files, said, tmp_path: Path, capsys) -> None:
+    model = write_model(tmp_path / "model")
     for name in files:
-        (tmp_path / name).touch()
-    tell_unfinished(tmp_path, 7)
+        (model / name).touch()
+    tell_unfinished(model, members_of(model))
     told = capsys.readouterr().err
-    assert told == (f"limbeck: note: {tmp_path} is unfinished: its weights are of step 7\n" if said else "")
+    assert told == (f"limbeck: note: {model} is unfinished: its weights are of step 0\n" if said else "")

@@ -16,15 +16,16 @@ ifneq ($(wildcard ../shared/data/real),)
 export LIMBECK_REAL_DATA ?= $(CURDIR)/../shared/data/real
 endif
 
-.PHONY: demo test test-browser fuzz wheel lint bench methods docs real clean
+.PHONY: demo test test-browser fuzz torture wheel lint bench methods docs real clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime
 	$(BIN)/limbeck demo --out demo
 
-# One torch thread to a worker: two workers on two cores, and results that do not depend on the machine's cores.
+# One torch thread to a worker: two workers on two cores, and results that do not depend on the machine's cores. What
+# needs a browser has a target of its own.
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/browser $(ARGS)
 
 # The report in a real browser. Debian's Chromium is installed if there is none and this may do so.
 test-browser: $(VENV)/.dev

@@ -18,7 +18,13 @@ import numpy as np
 import pytest
 import torch
 
+import limbeck.heap
+
 torch.set_num_threads(1)
+
+# A training in a test's own process would keep its memory, and tests that watch theirs grow would see nothing. Before
+# the trainer is imported, which takes the name from there.
+limbeck.heap.keep_freed_memory = lambda: False
 
 # A shell that starts something in the background has it ignore Ctrl-C, and what it starts inherits that; tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -42,13 +48,6 @@ def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse_network)
-
-
-@pytest.fixture(autouse=True)
-def _freed_memory_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training in a test's own process would keep its memory, and later tests could not see theirs grow."""
-    if trainer := sys.modules.get("limbeck.training.trainer"):
-        monkeypatch.setattr(trainer, "keep_freed_memory", lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,8 @@ def test_every_network_is_tried() -> None:
     assert {PAPERS.get(name, "unet") for name in METHODS} == set(NETWORKS)
 
 
-@pytest.mark.parametrize("name", METHODS)
+# GKD's student is that of supervised training, and PKDR's teacher is a student of PKDR with four sequences.
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("gkd", "pkdr_teacher")])
 def test_a_student_in_onnx_gives_the_scores_of_torch(name: str) -> None:
     method = make(name, teachers=False, network=PAPERS.get(name, "unet")).eval()
     if name == "rirn":

@@ -86,7 +86,7 @@ def _measure(root: Path, scan: Path, spacing: float, side: int, arguments: argpa
 
 def _tell(name: str, rounds: list[dict[str, float]], how: str) -> None:
     peak = max(one.pop("peak") for one in rounds)
-    windows = rounds[0].pop("windows")
+    windows = max(one.pop("windows") for one in rounds)
     bare = [one.pop("bare network") for one in rounds]
     how = f"{how}, median of {len(rounds)} processes"
     for part in rounds[0]:

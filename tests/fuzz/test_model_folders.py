@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import model_folders_judging as judging
-import numpy as np
 import pytest
 import settings_files
 from judging import Fault
@@ -19,6 +18,7 @@ from model_folders import KINDS, Made, kind_of, make
 from model_folders_judging import Ended, in_child, judge, known
 from model_folders_parts import CANARY, OUTSIDE, PICKLES
 from model_folders_sound import seal, sound
+from swelling import touch_fresh_pages
 
 from limbeck.errors import ModelError
 from limbeck.inference.model import Model
@@ -118,7 +118,7 @@ def _dying(words: list[str]) -> int:
 
 
 def _swelling(words: list[str]) -> int:
-    np.ones(judging.SLACK // 8 + 2**20, np.float64).sum()
+    touch_fresh_pages(judging.SLACK + 2**29)
     return 4
 
 

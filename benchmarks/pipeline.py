@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from steps import ready, take
 
 from limbeck.anatomy import Subset
 from limbeck.batch import Batch
@@ -33,14 +34,11 @@ from limbeck.data.augment import Augmentation
 from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.dataset import CropReader, SamplingSettings, batches
 from limbeck.data.importers import detect_layout
-from limbeck.methods import build, find
-from limbeck.methods.base import Context, Method, Progress
+from limbeck.methods import find
 from limbeck.phantom.cohort import write as write_phantoms
-from limbeck.training.optimise import Optimisers, OptimiserSettings
 from limbeck.training.trainer import TrainingSettings, fabric_for
 
 Row = Callable[[str, str, str], None]
-ALL = Subset.parse("all")
 # Method and what the student sees.
 STEPS = (("supervised", "flair"), ("supervised", "all"), ("gkd", "flair"))
 ENDLESS = 10**9
@@ -107,27 +105,8 @@ def _seconds(step: Callable[[Batch], None], loader: Iterator[Batch], steps: int)
 
 
 def _stepper(name: str, subset: str, width: int, fabric: Any) -> Callable[[Batch], None]:
-    kind = find(name)
-    teachers = {
-        role: build(provider, find(provider).Settings(width=width), Context((ALL,)))
-        for role, provider in kind.needs.items()
-    }
-    context = Context((Subset.parse(subset),), teachers=teachers)
-    method: Method[Any] = build(name, kind.Settings(width=width), context)
-    method.to(fabric.device)
-    optimisers = Optimisers(method, OptimiserSettings())
-
-    def step(batch: Batch) -> None:
-        iterator = method.training_step(batch, Progress(1, 2, 1, 2))
-        while True:
-            with fabric.autocast():
-                objectives = next(iterator, None)
-            if objectives is None:
-                return
-            # The loop reads every loss, and so waits for the device.
-            optimisers.descend(fabric, objectives)
-
-    return step
+    method, optimisers = ready(name, width, Subset.parse(subset), fabric.device)
+    return lambda batch: take(method, optimisers, fabric, batch)
 
 
 def _processor_ms(arguments: argparse.Namespace, name: str, subset: str) -> list[float]:

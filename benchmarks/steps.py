@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -94,18 +95,35 @@ def _forward_seconds(width: int, patch: tuple[int, int, int], rounds: int) -> li
     return seconds
 
 
-def stepper(
-    name: str, width: int, patch: tuple[int, int, int], count: int, device: torch.device = CPU
-) -> Callable[[Any], None]:
-    """A function that takes one training step of a method on made-up crops, which lie on the device."""
+def ready(name: str, width: int, subset: Subset, device: torch.device = CPU) -> tuple[Method[Any], Optimisers]:
+    """An untrained method with untrained teachers, and what moves its weights; a generalist serves all subsets."""
     kind = find(name)
     teachers = {
         role: build(provider, find(provider).Settings(width=width), Context((ALL,)))
         for role, provider in kind.needs.items()
     }
-    subsets = Subset.every() if kind.generalist else (FLAIR,)
+    subsets = Subset.every() if kind.generalist else (subset,)
     method: Method[Any] = build(name, kind.Settings(width=width), Context(subsets, teachers=teachers)).to(device)
-    optimisers = Optimisers(method, OptimiserSettings())
+    return method, Optimisers(method, OptimiserSettings())
+
+
+def take(method: Method[Any], optimisers: Optimisers, fabric: Any, batch: Batch, progress: Progress = LATER) -> None:
+    """One training step as the loop takes it, which reads every term, and so waits for the device."""
+    iterator = method.training_step(batch, progress)
+    while True:
+        with fabric.autocast():
+            objectives = next(iterator, None)
+        if objectives is None:
+            return
+        assert all(math.isfinite(float(term.detach())) for terms in objectives.values() for term in terms.values())
+        optimisers.descend(fabric, objectives)
+
+
+def stepper(
+    name: str, width: int, patch: tuple[int, int, int], count: int, device: torch.device = CPU
+) -> Callable[[Any], None]:
+    """A function that takes one training step of a method on made-up crops, which lie on the device."""
+    method, optimisers = ready(name, width, FLAIR, device)
     images = torch.randn(count, 4, *patch)
     labels = torch.randint(0, 4, (count, *patch))
     available = torch.tensor([FLAIR.mask()] * count)
@@ -114,13 +132,7 @@ def stepper(
 
     def step(fabric: Any) -> None:
         method.train()
-        iterator = method.training_step(batch, LATER)
-        while True:
-            with fabric.autocast():
-                objectives = next(iterator, None)
-            if objectives is None:
-                return
-            optimisers.descend(fabric, objectives)
+        take(method, optimisers, fabric, batch)
 
     return step
 

@@ -6,7 +6,6 @@ python benchmarks/yardstick_ours.py COHORT '{"spacing": 2.0}'
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from steps import peak_mib
+from steps import peak_mib, take
 
 from limbeck.anatomy import Subset
 from limbeck.data.augment import Augmentation
@@ -79,14 +78,7 @@ def our_epoch(cohort: Cohort, subset: Subset, sizes: Sizes) -> Callable[[], None
         nonlocal taken
         method.train()
         for batch in batches(reader, taken, taken + sizes.steps, torch.device("cpu"), Augmentation()):
-            iterator = method.training_step(batch, START)
-            while True:
-                with fabric.autocast():
-                    objectives = next(iterator, None)
-                if objectives is None:
-                    break
-                assert all(math.isfinite(float(term.detach())) for term in objectives["main"].values())
-                optimisers.descend(fabric, objectives)
+            take(method, optimisers, fabric, batch, START)
         taken += sizes.steps
 
     return epoch

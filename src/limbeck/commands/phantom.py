@@ -21,6 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing", type=float, default=0.0, metavar="SHARE", help="share of patients who lack one to three sequences"
     )
+    parser.add_argument(
+        "--cavities",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of patients with a resection cavity (brats2024 alone has a label for it)",
+    )
     parser.add_argument("--workers", type=at_least(1), default=None, help="processes (default: one a core)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
 
@@ -28,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the patients."""
     from limbeck.phantom.absence import absent  # noqa: PLC0415 - scipy would slow every command's start
+    from limbeck.phantom.cavity import operated  # noqa: PLC0415
     from limbeck.phantom.cohort import write  # noqa: PLC0415
 
     check_folder(arguments.out)
@@ -39,10 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
             layout=arguments.layout,
             spacing_mm=arguments.spacing,
             missing=arguments.missing,
+            cavities=arguments.cavities,
             workers=arguments.workers,
             progress=advance,
         )
     lacking = sum(bool(absent(arguments.seed, index, arguments.missing)) for index in range(len(names)))
     partial = f"; {lacking} of them lack one to three sequences" if arguments.missing else ""
+    holed = sum(operated(arguments.seed, index, arguments.cavities) for index in range(len(names)))
+    partial += f"; {holed} have a resection cavity" if arguments.cavities else ""
     print(f"{len(names)} patients in {arguments.out} ({arguments.layout}, {arguments.spacing:g} mm){partial}")
     return 0

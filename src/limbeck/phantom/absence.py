@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from limbeck.anatomy import Modality
+from limbeck.phantom.share import GOLDEN, belongs
 
 # Apart from the streams that draw the patient, so that what is there stays as it is.
 _STREAM = 7_405_926
-# Multiples of it spread evenly over 0..1, however many are taken: any number of first patients has about the share.
-_STEP = (5**0.5 - 1) / 2
 
 
 def absent(seed: int, index: int, share: float) -> tuple[Modality, ...]:
@@ -22,8 +21,7 @@ def absent(seed: int, index: int, share: float) -> tuple[Modality, ...]:
         index: of the patient.
         share: of patients who lack something, 0..1.
     """
-    start = float(np.random.default_rng([seed, _STREAM]).random())
-    if (start + index * _STEP) % 1 >= share:
+    if not belongs(seed, index, share, stream=_STREAM, step=GOLDEN):
         return ()
     rng = np.random.default_rng([seed, index, _STREAM])
     chosen = rng.permutation(len(Modality))[: int(rng.integers(1, len(Modality)))]

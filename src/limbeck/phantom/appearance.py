@@ -11,6 +11,7 @@ import numpy as np
 
 from limbeck.anatomy import Modality
 from limbeck.phantom import relaxation, signal
+from limbeck.phantom.cavity import Cavity
 from limbeck.phantom.field import Field, Lattice, grain, noise, soft
 from limbeck.phantom.head import Head
 from limbeck.phantom.mimics import Mimics
@@ -68,8 +69,10 @@ class Painter:
         own: Plan,
         parts: tuple[Head, Tumour, Mimics],
         target: Lattice,
+        cavity: Cavity | None = None,
     ) -> None:
         self.head, self.tumour, self.mimics = parts
+        self.cavity = cavity
         self.target = target
         self.protocol = signal.draw(rng)
         self.constants = relaxation.draw(rng, self.protocol.field_tesla)
@@ -100,6 +103,8 @@ class Painter:
         self._oedema(image, palette)
         self._core(image, palette, rng)
         self._rest(image, palette, modality, rng)
+        if self.cavity is not None:
+            self._hole(image, palette, self.cavity)
         return np.asarray(np.clip(image, 0, None), dtype=np.float32)
 
     def _regions(self, rng: np.random.Generator) -> Field:
@@ -170,3 +175,22 @@ class Painter:
             image += share * (np.float32(level) - image)
         if modality is Modality.FLAIR:
             image += self.mimics.glare
+
+    def _hole(self, image: Field, palette: Palette, cavity: Cavity) -> None:
+        """Paint a resection's scar, fluid and clots over what is there; draws nothing."""
+        at = np.flatnonzero((cavity.hole > 0.01) | (cavity.scar > 0.01) | (cavity.clot > 0.01))
+        hole, scar, clot, stain = (
+            part.ravel()[at].astype(float) for part in (cavity.hole, cavity.scar, cavity.clot, cavity.stain)
+        )
+        times = relaxation.blended(self.constants, Tissue.FLUID, Tissue.BLOOD_PRODUCT, stain)
+        # The jitter of clear fluid fades with the stain, as that of dry tissue does with water.
+        fluid = palette.mixed(times, np.zeros(())) * palette.jitter[Tissue.FLUID] ** (1 - stain)
+        flat = image.ravel()
+        seen = flat[at].astype(float)
+        for share, level in (
+            (scar, palette.of(Tissue.SOLID, cavity.dose)),
+            (hole, fluid),
+            (clot, palette.of(Tissue.BLOOD_PRODUCT)),
+        ):
+            seen += share * (level - seen)
+        flat[at] = seen.astype(np.float32)

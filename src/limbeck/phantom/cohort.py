@@ -20,7 +20,8 @@ from limbeck.anatomy import Modality
 from limbeck.durable import lacks_space, left_behind, write_json
 from limbeck.errors import ResourceError, UsageError, nearest
 from limbeck.phantom.absence import absent
-from limbeck.phantom.layouts import LAYOUTS
+from limbeck.phantom.cavity import operated
+from limbeck.phantom.layouts import LAYOUTS, has_cavities
 from limbeck.phantom.patient import make
 from limbeck.workers import Workers
 
@@ -40,6 +41,7 @@ class _Job:
     index: int
     spacing_mm: float
     missing: float
+    cavities: float
 
     @property
     def name(self) -> str:
@@ -63,6 +65,7 @@ def write(
     layout: str = "brats2021",
     spacing_mm: float = 1.0,
     missing: float = 0.0,
+    cavities: float = 0.0,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
@@ -75,6 +78,7 @@ def write(
         layout: name in `layouts.LAYOUTS`.
         spacing_mm: voxel size; 1 gives 240 x 240 x 155.
         missing: share of patients who lack one to three sequences, 0..1; what they have is what they would have else.
+        cavities: share of patients who were operated, 0..1; all but the hole is what it would be else.
         workers: processes; all processors when None. One works in this process.
         progress: called with the number of finished cases and `cases`.
 
@@ -82,13 +86,16 @@ def write(
         UsageError: a setting is impossible, or the folder was made with other settings or holds something else.
         ResourceError: the disk is full; the cases written so far are whole.
     """
-    _check(cases, layout, spacing_mm, missing)
+    _check(cases, layout, spacing_mm)
+    _check_shares(layout, missing, cavities)
     settings: dict[str, Any] = {"version": VERSION, "seed": seed, "layout": layout, "spacing_mm": float(spacing_mm)}
-    # Not named where nobody lacks anything, as in the records of earlier versions.
-    settings |= {"missing": float(missing)} if missing else {}
+    # Shares of nobody are not named, as in the records of earlier versions.
+    settings |= {name: float(share) for name, share in (("missing", missing), ("cavities", cavities)) if share}
     out = Path(out)
     _claim(out, settings)
-    jobs = [_Job(out, layout, seed, index, float(spacing_mm), float(missing)) for index in range(cases)]
+    jobs = [
+        _Job(out, layout, seed, index, float(spacing_mm), float(missing), float(cavities)) for index in range(cases)
+    ]
     to_make = [job for job in jobs if not job.whole]
     done = cases - len(to_make)
     report = progress or (lambda finished, total: None)
@@ -98,7 +105,7 @@ def write(
         report(done, cases)
     LAYOUTS[layout].describe(out)
     whole = max(cases, _recorded_cases(out))
-    write_json(out / RECORD, {**settings, "cases": whole, **_lacking(settings, whole)})
+    write_json(out / RECORD, {**settings, "cases": whole, **_lacking(settings, whole), **_operated(settings, whole)})
     (out / _BEGUN).unlink(missing_ok=True)
     return [job.name for job in jobs]
 
@@ -108,18 +115,26 @@ def case_name(layout: str, index: int) -> str:
     return LAYOUTS[layout].name(index + 1)
 
 
-def _check(cases: int, layout: str, spacing_mm: float, missing: float) -> None:
+def _check(cases: int, layout: str, spacing_mm: float) -> None:
     if cases < 1:
         raise UsageError(f"a cohort needs at least one case, not {cases}")
     if layout not in LAYOUTS:
         raise UsageError(f"unknown layout {layout!r}: expected one of {', '.join(LAYOUTS)}{nearest(layout, LAYOUTS)}")
     if not 0.5 <= spacing_mm <= 6:
         raise UsageError(f"a spacing of {spacing_mm} mm is out of range: expected 0.5 to 6")
+
+
+def _check_shares(layout: str, missing: float, cavities: float) -> None:
     if not 0 <= missing <= 1:
         raise UsageError(f"missing {missing}: expected the share of patients who lack sequences, 0 to 1")
     if missing and not LAYOUTS[layout].partial:
         others = ", ".join(name for name in LAYOUTS if LAYOUTS[name].partial)
         raise UsageError(f"layout {layout}: its files hold all sequences, so none can be missing: expected {others}")
+    if not 0 <= cavities <= 1:
+        raise UsageError(f"cavities {cavities}: expected the share of patients who were operated, 0 to 1")
+    if cavities and not has_cavities(layout):
+        others = ", ".join(filter(has_cavities, LAYOUTS))
+        raise UsageError(f"layout {layout}: its labels have no code for a resection cavity: expected {others}")
 
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
@@ -129,8 +144,9 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for record in (out / RECORD, out / _BEGUN):
         if record.exists():
-            found = {"missing": 0.0, **json.loads(record.read_text(encoding="utf-8"))}
-            wanted = {"missing": 0.0, **settings}
+            nobody = {"missing": 0.0, "cavities": 0.0}
+            found = {**nobody, **json.loads(record.read_text(encoding="utf-8"))}
+            wanted = {**nobody, **settings}
             other = [
                 f"{key} {found.get(key)!r}, not {wanted[key]!r}" for key in wanted if found.get(key) != wanted[key]
             ]
@@ -159,6 +175,14 @@ def _lacking(settings: Mapping[str, Any], cases: int) -> dict[str, dict[str, lis
     return {"lacking": lacking}
 
 
+def _operated(settings: Mapping[str, Any], cases: int) -> dict[str, list[str]]:
+    """The cases who were operated, for the record; nothing where nobody was to be."""
+    if "cavities" not in settings:
+        return {}
+    holed = [index for index in range(cases) if operated(settings["seed"], index, settings["cavities"])]
+    return {"operated": [case_name(settings["layout"], index) for index in holed]}
+
+
 def _worked(jobs: list[_Job], workers: int) -> Iterator[str]:
     """Do the jobs, here or in a pool of single-threaded processes, and yield the names as they finish."""
     # A new process runs the main script's imports again; without such a file (code from a pipe) it cannot start.
@@ -173,7 +197,7 @@ def _worked(jobs: list[_Job], workers: int) -> Iterator[str]:
 
 
 def _write_case(job: _Job) -> str:
-    patient = make(job.seed, job.index, job.spacing_mm)
+    patient = make(job.seed, job.index, job.spacing_mm, operated=operated(job.seed, job.index, job.cavities))
     images = {modality: patient.images[modality] for modality in job.present}
     try:
         LAYOUTS[job.layout].write(job.out, job.name, replace(patient, images=images))

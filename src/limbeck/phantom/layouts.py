@@ -36,6 +36,10 @@ class Layout(Protocol):
     def partial(self) -> bool:
         """Whether a patient may lack a sequence."""
 
+    @property
+    def scheme(self) -> str:
+        """Label codes: a name in `anatomy.LABEL_SCHEMES`."""
+
     def name(self, number: int) -> str:
         """The case's name of a patient, counted from 1."""
 
@@ -105,6 +109,7 @@ class Msd:
     The arrays lie turned about, as an affine with positive axes asks.
     """
 
+    scheme: str = "msd"
     partial: bool = False
 
     def name(self, number: int) -> str:
@@ -119,7 +124,7 @@ class Msd:
         """Write labels and images."""
         affine = np.diag([patient.spacing_mm] * 3 + [1.0])
         stack = np.stack([whole_numbers(patient.images[modality]) for modality in Modality], axis=-1)
-        for folder, array in (("labelsTr", coded(patient.labels, "msd")), ("imagesTr", stack)):
+        for folder, array in (("labelsTr", coded(patient.labels, self.scheme)), ("imagesTr", stack)):
             _write_file(out / folder / f"{name}.nii.gz", array[::-1, ::-1], affine)
 
     def describe(self, out: Path) -> None:
@@ -145,6 +150,7 @@ class Msd:
 class NnUnet:
     """nnU-Net's raw data, version 2: a file for each channel of a case, and oedema coded 1."""
 
+    scheme: str = "msd"
     partial: bool = True
 
     def name(self, number: int) -> str:
@@ -159,7 +165,7 @@ class NnUnet:
     def write(self, out: Path, name: str, patient: Patient) -> None:
         """Write labels and channels."""
         affine = _affine(patient)
-        _write_file(out / "labelsTr" / f"{name}.nii.gz", coded(patient.labels, "msd"), affine)
+        _write_file(out / "labelsTr" / f"{name}.nii.gz", coded(patient.labels, self.scheme), affine)
         for modality, image in _images(patient):
             _write_file(out / "imagesTr" / f"{name}_{modality:04d}.nii.gz", whole_numbers(image), affine)
 
@@ -182,6 +188,7 @@ class NnUnet:
 class Bids:
     """Brain Imaging Data Structure: raw images by subject, masks among the derivatives, coded as in BraTS 2023."""
 
+    scheme: str = "brats2023"
     partial: bool = True
 
     def name(self, number: int) -> str:
@@ -194,7 +201,7 @@ class Bids:
 
     def write(self, out: Path, name: str, patient: Patient) -> None:
         """Write masks and images."""
-        masks = {f"anat/{name}_dseg.nii.gz": coded(patient.labels, "brats2023")}
+        masks = {f"anat/{name}_dseg.nii.gz": coded(patient.labels, self.scheme)}
         images = {f"anat/{name}_{_BIDS[modality]}.nii.gz": whole_numbers(image) for modality, image in _images(patient)}
         # Masks whose writer was killed before the images stay as they are: they would be the same.
         if not (out / _MASKS / name).is_dir():
@@ -207,7 +214,7 @@ class Bids:
         write_json(out / "dataset_description.json", {**common, "DatasetType": "raw"})
         made = {"DatasetType": "derivative", "GeneratedBy": [{"Name": "Limbeck"}]}
         write_json(out / _MASKS / "dataset_description.json", {**common, **made})
-        meanings = [f"{code}\t{label.name.lower()}" for code, label in LABEL_SCHEMES["brats2023"].items()]
+        meanings = [f"{code}\t{label.name.lower()}" for code, label in LABEL_SCHEMES[self.scheme].items()]
         write_text(out / ".bidsignore", "phantoms.json\n")
         write_text(out / _MASKS / "dseg.tsv", "\n".join(["index\tname", *meanings, ""]))
 
@@ -222,6 +229,7 @@ _BIDS = MappingProxyType(
 class Table:
     """Any files, named by a table: `cases.csv` has a column for each role, and paths from the table's own folder."""
 
+    scheme: str = "brats2018"
     partial: bool = True
 
     def name(self, number: int) -> str:
@@ -235,7 +243,7 @@ class Table:
     def write(self, out: Path, name: str, patient: Patient) -> None:
         """Write the case's folder."""
         images = {f"{modality.role}.nii.gz": whole_numbers(image) for modality, image in _images(patient)}
-        files: dict[str, NDArray[Any]] = {**images, "seg.nii.gz": coded(patient.labels, "brats2018")}
+        files: dict[str, NDArray[Any]] = {**images, "seg.nii.gz": coded(patient.labels, self.scheme)}
         _write_folder(out / "scans", name, files, patient)
 
     def describe(self, out: Path) -> None:
@@ -255,7 +263,7 @@ LAYOUTS: MappingProxyType[str, Layout] = MappingProxyType(
         "brats2020": Brats("BraTS20_Training_{:03d}", _EARLY, "brats2018", mapped=True),
         "brats2021": Brats("BraTS2021_{:05d}", _EARLY, "brats2018"),
         "brats2023": Brats("BraTS-GLI-{:05d}-000", _LATER, "brats2023", separator="-"),
-        # After treatment; phantoms are untreated, so that no resection cavity is among their labels.
+        # After treatment: the one scheme with a code for the cavities of the share of patients who were operated.
         "brats2024": Brats("BraTS-GLI-{:05d}-100", _LATER, "brats2024", separator="-"),
         "msd": Msd(),
         "nnunet": NnUnet(),
@@ -263,6 +271,11 @@ LAYOUTS: MappingProxyType[str, Layout] = MappingProxyType(
         "table": Table(),
     }
 )
+
+
+def has_cavities(layout: str) -> bool:
+    """Whether a layout's labels have a code for a resection cavity."""
+    return Label.RESECTION_CAVITY in LABEL_SCHEMES[LAYOUTS[layout].scheme].values()
 
 
 def whole_numbers(image: NDArray[Any]) -> NDArray[np.int16]:

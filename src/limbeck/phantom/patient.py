@@ -8,8 +8,9 @@ from math import ceil
 import numpy as np
 
 from limbeck.anatomy import Label, Modality
-from limbeck.phantom import acquisition, head, mimics, mishaps, tumour
+from limbeck.phantom import acquisition, cavity, head, mimics, mishaps, tumour
 from limbeck.phantom.appearance import Painter
+from limbeck.phantom.cavity import Cavity
 from limbeck.phantom.field import Field, Lattice, Mask, blur, separable
 from limbeck.phantom.head import DRAFT, Head
 from limbeck.phantom.tumour import Tumour
@@ -38,13 +39,14 @@ class Patient:
     spacing_mm: float
 
 
-def make(seed: int, index: int, spacing_mm: float = 1.0) -> Patient:
+def make(seed: int, index: int, spacing_mm: float = 1.0, *, operated: bool = False) -> Patient:
     """Make one patient, the same for the same arguments; another spacing shows the same anatomy.
 
     Args:
         seed: of the cohort.
         index: of the patient.
         spacing_mm: voxel size; the grid is 240 x 240 x 155 mm.
+        operated: whether a part of the tumour was taken out; the patient is the same but for the hole.
     """
     streams = np.random.default_rng([seed, index]).spawn(5)
     shape, corner, target = grid(spacing_mm)
@@ -56,9 +58,10 @@ def make(seed: int, index: int, spacing_mm: float = 1.0) -> Patient:
     anatomy = head.tissues(head.drawing(streams[0], traits, at), traits, target, squeeze)
     lesion = tumour.grow(streams[1], own, anatomy, target)
     lookalikes = mimics.draw(streams[0], anatomy, target, traits.ventricles)
-    painter = Painter(streams[2], own, (anatomy, lesion, lookalikes), target)
+    hole = cavity.carve(seed, index, own, (anatomy, lesion), target) if operated else None
+    painter = Painter(streams[2], own, (anatomy, lesion, lookalikes), target, hole)
     mask = acquisition.stripped(streams[3], anatomy, traits.margin, target)
-    labels = _labels(own.water, spacing_mm, anatomy, lesion, mask)
+    labels = _labels(own.water, spacing_mm, (anatomy, lesion, hole), mask)
     images = {}
     for modality in Modality:
         faults = acquisition.draw(streams[3], modality)
@@ -84,8 +87,9 @@ def grid(spacing_mm: float) -> tuple[tuple[int, int, int], tuple[int, int, int],
     return (shape[0], shape[1], shape[2]), (corner[0], corner[1], corner[2]), box
 
 
-def _labels(water: float, spacing_mm: float, anatomy: Head, lesion: Tumour, mask: Mask) -> np.ndarray:
-    """Codes by what can be seen: gadolinium, else core, else a clear rise of water."""
+def _labels(water: float, spacing_mm: float, parts: tuple[Head, Tumour, Cavity | None], mask: Mask) -> np.ndarray:
+    """Codes by what can be seen: a hole, else gadolinium, else core, else a clear rise of water."""
+    anatomy, lesion, hole = parts
     # Readers draw smooth borders: what is thinner than a mm or two they neither see nor leave out.
     smooth = [blur(n, 1.0 / spacing_mm) for n in mask.shape]
     rise = separable(lesion.water, (smooth[0], smooth[1], smooth[2]))
@@ -96,6 +100,8 @@ def _labels(water: float, spacing_mm: float, anatomy: Head, lesion: Tumour, mask
     core = lesion.core > 0.5
     labels[core] = Label.NECROTIC_CORE
     labels[core & (lesion.enhancing > 0.4)] = Label.ENHANCING
+    if hole is not None:
+        labels[hole.labelled] = Label.RESECTION_CAVITY
     labels[~mask] = Label.BACKGROUND
     return labels
 

@@ -82,9 +82,15 @@ def draw(rng: np.random.Generator, field_tesla: float) -> Relaxation:
 
 
 def watery(relaxation: Relaxation, dry: Tissue, water: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """T1, T2 and density of a tissue of which the share `water` is oedema fluid, in fast exchange: rates add."""
-    wet = Tissue.OEDEMA_WATER
-    t1 = 1 / ((1 - water) / relaxation.t1[dry] + water / relaxation.t1[wet])
-    t2 = 1 / ((1 - water) / relaxation.t2[dry] + water / relaxation.t2[wet])
-    density = (1 - water) * relaxation.density[dry] + water * relaxation.density[wet]
+    """T1, T2 and density of a tissue of which the share `water` is oedema fluid."""
+    return blended(relaxation, dry, Tissue.OEDEMA_WATER, water)
+
+
+def blended(
+    relaxation: Relaxation, one: Tissue, other: Tissue, share: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """T1, T2 and density of a tissue of which a share is another, in fast exchange: rates add."""
+    t1 = 1 / ((1 - share) / relaxation.t1[one] + share / relaxation.t1[other])
+    t2 = 1 / ((1 - share) / relaxation.t2[one] + share / relaxation.t2[other])
+    density = (1 - share) * relaxation.density[one] + share * relaxation.density[other]
     return t1, t2, density

@@ -128,6 +128,7 @@ class Tumour:
         enhancing: how far gadolinium accumulates, 0..1.
         water: share of fluid in the brain tissue around the core, 0..1.
         grain: texture of the core, unit variance.
+        distance: mm ahead of the core's smooth border, on the way of its growth, negative inside; at most about 12.
     """
 
     core: Field
@@ -135,6 +136,7 @@ class Tumour:
     enhancing: Field
     water: Field
     grain: Field
+    distance: Field
 
 
 def grow(rng: np.random.Generator, own: Plan, head: Head, target: Lattice) -> Tumour:
@@ -177,7 +179,8 @@ def _detailed(rng: np.random.Generator, own: Plan, core: Front, oedema: Front, h
     """Bring the fronts to the images' grid, roughen their borders, and furnish the core by its habit."""
     coarse, fine = noise(rng, 6.5, target), grain(rng, 2.2, target)
     rough = np.float32(own.roughness_mm) * (coarse + 0.35 * fine)
-    ahead = move(core.distance, PLATE, target) + 0.6 * rough
+    distance = move(core.distance, PLATE, target)
+    ahead = distance + 0.6 * rough
     share = soft(ahead, own.border_mm) * (1 - 0.85 * head.fluid)
     necrosis, enhancing = _furnish(rng, own, ahead, fine, target)
     front = move(oedema.distance, PLATE, target) + 1.3 * rough
@@ -191,6 +194,7 @@ def _detailed(rng: np.random.Generator, own: Plan, core: Front, oedema: Front, h
         enhancing=enhancing,
         water=np.clip(np.asarray(water, dtype=np.float32), 0, 1),
         grain=np.asarray(0.8 * coarse + 0.6 * fine, dtype=np.float32),
+        distance=distance,
     )
 
 

@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("layouts")
     with pytest.MonkeyPatch.context() as patch:
         # Each patient is drawn once and not nine times.
-        patch.setattr(cohort, "make", lambda seed, index, spacing_mm: patient(index))
+        patch.setattr(cohort, "make", lambda seed, index, spacing_mm, operated: patient(index))
         for layout, how in LAYOUTS.items():
             share = SHARE if how.partial else 0.0
             cohort.write(root / layout, CASES, seed=SEED, layout=layout, spacing_mm=SPACING, missing=share, workers=1)
@@ -81,7 +81,7 @@ def test_what_was_written_is_read_again_as_it_was(made: Path, layout: str) -> No
     cases = importer.find(source)
     assert [case.id for case in cases] == [cohort.case_name(layout, index) for index in range(CASES)]
     assert len({case.patient for case in cases}) == CASES
-    # Names do not tell 2024 from 2023, and no phantom has a resection cavity.
+    # Names do not tell 2024 from 2023, and none of these phantoms has a resection cavity.
     assert importer.scheme(source) in (codes, "brats2023" if codes == "brats2024" else codes)
     for index, case in enumerate(cases):
         wanted = patient(index)

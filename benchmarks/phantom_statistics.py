@@ -1,10 +1,11 @@
-"""How much phantoms resemble real cases: statistics of intensity, texture, size and shape, side by side.
+"""How much phantoms resemble what is known of patients: published figures, and statistics of real cases beside theirs.
 
-python benchmarks/phantom_statistics.py --phantoms COHORT --real COHORT COHORT ... --out statistics.md
+python benchmarks/phantom_statistics.py --phantoms COHORT [--real COHORT COHORT ...] --out statistics.md
 
-Cohorts are made by `limbeck import` with one spacing. Each statistic of a real case is placed among those of the
-phantoms: its percentile says whether a network that has seen these phantoms has seen the like of it. Nothing is
-fitted, and no image is written.
+Cohorts are made by `limbeck import` with one spacing. First come figures from the literature beside those of the
+phantoms: of the cohort where labels tell them, else of heads, tumours and examinations drawn as the phantoms' are.
+Then each statistic of a real case is placed among those of the phantoms: its percentile says whether a network that
+has seen these phantoms has seen the like of it. Nothing is fitted, and no image is written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from published_figures import EXAMINATIONS, Drawn, anatomies, examinations, published
 from scipy import ndimage
 from scipy.stats import skew, wasserstein_distance
 
@@ -39,16 +41,36 @@ def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--phantoms", type=Path, required=True)
-    parser.add_argument("--real", type=Path, nargs="+", required=True)
+    parser.add_argument("--real", type=Path, nargs="+", default=[], help="without it, published figures alone")
     parser.add_argument("--most", type=int, default=200, help="phantoms looked at")
+    parser.add_argument("--heads", type=int, default=60, help="heads drawn for their volumes")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    phantoms = Cohort.open(arguments.phantoms)
+    cohort = Cohort.open(arguments.phantoms)
+    phantoms = cohort.cases[: arguments.most]
     real = [case for folder in arguments.real for case in Cohort.open(folder).cases]
-    text = "\n".join(compared(phantoms.cases[: arguments.most], real, phantoms.spacing_mm))
+    drawn = {**examinations(EXAMINATIONS), **anatomies(arguments.heads), **tumours(phantoms, cohort.spacing_mm)}
+    lines = [*published(drawn), *(compared(phantoms, real, cohort.spacing_mm) if real else ())]
+    text = "\n".join(lines)
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n", encoding="utf-8")
+
+
+def tumours(phantoms: Sequence[CohortCase], spacing_mm: float) -> Drawn:
+    """What the cohort's labels tell: shares of patients as noughts and ones, and volumes in ml."""
+    found: dict[str, list[float]] = {name: [] for name in ("plain", "several", "ET ml", "TC ml")}
+    for case in phantoms:
+        labels = case.labels()
+        assert labels is not None
+        shape = _shape(np.asarray(labels), spacing_mm)
+        enhances = shape["ET: volume, ml"] > 0
+        found["plain"].append(float(not enhances))
+        if enhances:
+            found["several"].append(float(shape.get("TC: foci", 1) > 1))
+            found["ET ml"].append(shape["ET: volume, ml"])
+            found["TC ml"].append(shape["TC: volume, ml"])
+    return {name: np.array(values) for name, values in found.items()}
 
 
 def compared(phantoms: Sequence[CohortCase], real: Sequence[CohortCase], spacing_mm: float) -> Iterator[str]:
@@ -99,18 +121,24 @@ def statistics(case: CohortCase, spacing_mm: float) -> Statistics:
 
 
 def _intensities(role: str, image: Image, labels: NDArray[np.uint8], healthy: Mask) -> Statistics:
-    """Healthy brain's histogram in its own z-score, and tissues in standard deviations of healthy brain."""
+    """Healthy brain's histogram in its own z-score, tissues in standard deviations of it, and contrasts.
+
+    A contrast is where a tissue's mean lies between the dark end of healthy brain, 0, and its bright end, 1, the 10 and
+    90 % of its histogram: that does not depend on the scale or the offset of the image, as a ratio of signals does.
+    """
     normal = image[healthy & (image != 0)]
     mean, spread = float(normal.mean()), float(normal.std())
     z = (normal - mean) / spread
     found = {f"{role}: healthy, {name}": value for name, value in _quantiles(z).items()}
     found[f"{role}: healthy, skewness"] = float(skew(z))
+    low, high = (float(np.quantile(normal, q)) for q in (0.1, 0.9))
     tissues = {"necrotic core": Label.NECROTIC_CORE, "oedema": Label.OEDEMA, "enhancing": Label.ENHANCING}
     for name, label in tissues.items():
         inside = image[(labels == label) & (image != 0)]
         if len(inside) >= FEWEST:
             found[f"{role}: {name}, mean"] = float(inside.mean() - mean) / spread
             found[f"{role}: {name}, spread"] = float(inside.std()) / spread
+            found[f"{role}: {name}, contrast"] = (float(inside.mean()) - low) / (high - low)
     return found
 
 

@@ -32,7 +32,7 @@ def trained(place: Path, method: str, capsys: pytest.CaptureFixture[str], subset
     if subset:
         words += ["--subset", subset]
     for provider in find(method).needs.values():
-        words += ["--teacher", trained(place, provider, capsys, "all")]
+        words += ["--teacher", trained(place, provider, capsys, None if find(provider).generalist else "all")]
     assert main(words) == 0
     return capsys.readouterr().out.strip().splitlines()[-1]
 

@@ -55,7 +55,7 @@ def make(name: str, seed: int = 0, teachers: bool = True, **settings: Any) -> Me
     if teachers:
         for role, provider in kind.needs.items():
             torch.manual_seed(99)
-            whole = Context((Subset.parse("all"),))
+            whole = Context(Subset.every() if find(provider).generalist else (Subset.parse("all"),))
             same = {"width": 8, "network": settings.get("network", "unet")}
             frozen[role] = build(provider, find(provider).Settings(**same), whole)
     torch.manual_seed(seed)

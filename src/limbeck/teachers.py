@@ -44,7 +44,7 @@ def _misfits(experiment: Experiment, cohort: Cohort, teacher: Predictor, needed:
     if card.method != needed:
         return [f"method {card.method}, expected {needed}"]
     wrong = {
-        f"sequences {card.subsets[0]}, expected all four": card.subsets != (Subset.parse("all"),),
+        f"sequences {card.subsets[0]}, expected all four": Subset.parse("all") not in card.subsets,
         f"voxels of {card.spacing_mm:g} mm, the cohort has {cohort.spacing_mm:g} mm": card.spacing_mm
         != cohort.spacing_mm,
         f"images {card.normalisation}, the cohort's are {cohort.normalisation}": card.normalisation

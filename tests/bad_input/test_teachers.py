@@ -13,7 +13,7 @@ from limbeck.data.cohort import Cohort
 from limbeck.data.splits import folds
 from limbeck.methods import find
 
-METHODS_WITH_A_TEACHER = {"gkd": "supervised", "pkdr": "pkdr_teacher"}
+METHODS_WITH_A_TEACHER = {"gkd": "supervised", "pkdr": "pkdr_teacher", "limbeck": "dropout"}
 METHODS_WITHOUT = ("supervised", "pkdr_teacher", "rirn", "mtcmkd", "choi")
 
 

@@ -129,7 +129,7 @@ class _Planner:
         """Add a cell, and its teacher's before it; returns its name."""
         kind = find(method)
         provider = next(iter(kind.needs.values()), None)
-        teacher = self._add(provider, Subset.parse("all"), fold, seed) if provider else None
+        teacher = self._add(provider, _complete(provider), fold, seed) if provider else None
         parts = self._parts(method, fold, seed)
         scored = (subset,) if subset else self.matrix.subsets
         cell = Cell(method, subset, parts, scored, teacher)
@@ -147,3 +147,8 @@ class _Planner:
             self._parsed[method] = self.parse(method, self.matrix.words(method))
         parts = self._parsed[method]
         return {**parts, "run": dataclasses.replace(parts["run"], fold=fold, seed=seed)}
+
+
+def _complete(teacher: str) -> Subset | None:
+    """What a teacher is trained for, so that it can look at all four sequences."""
+    return None if find(teacher).generalist else Subset.parse("all")

@@ -98,6 +98,14 @@ METHODS: dict[str, Entry] = {
         "RECONSTRUCTION from the abstract",
         "Barlow twins between the latent spaces of teacher and student, which learn in one stage",
     ),
+    "limbeck": Entry(
+        "LIMBECK",
+        "no paper: this project's own recipe",
+        "one frozen generalist (dropout)",
+        "any one of the 15",
+        "complete",
+        "the generalist's copy goes on as a specialist, with its soft labels; a mean of weights predicts",
+    ),
 }
 
 

@@ -22,6 +22,7 @@ from limbeck.anatomy import Modality
 from limbeck.batch import Batch, View
 from limbeck.losses import cross_entropy_dice
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress
+from limbeck.networks.network import Output
 
 
 class Dropout(Method[NetworkSettings]):
@@ -34,11 +35,15 @@ class Dropout(Method[NetworkSettings]):
         super().__init__(settings, context)
         self.network = settings.make(len(Modality), self.target.channels)
 
+    def forward(self, images: Tensor) -> Output:
+        """Logits and features for all four channels `[B,4,D,H,W]`: what a student may learn from."""
+        output: Output = self.network(images)
+        return output
+
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
         """One descent on the segmentation loss, each sample with the sequences it was left."""
-        logits = self.network(batch.view.images).logits
-        yield {"main": {"segmentation": cross_entropy_dice(logits, batch.labels)}}
+        yield {"main": {"segmentation": cross_entropy_dice(self(batch.view.images).logits, batch.labels)}}
 
     def predict(self, view: View) -> Tensor:
         """Scores `[B,C,D,H,W]` from whatever is available."""
-        return self.target.activate(self.network(view.images).logits)
+        return self.target.activate(self(view.images).logits)

@@ -158,7 +158,7 @@ def save(folder: Path, method: Method[Any], card: Card, state: dict[str, torch.T
         parts["state"] = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     files: dict[str, str] = {}
     for part, tensors in parts.items():
-        name, digest = _write_part(folder, f"{part}-{card.step:06d}", tensors)
+        name, digest = write_part(folder, f"{part}-{card.step:06d}", tensors)
         files[name] = digest
     _keep_previous(folder, files)
     write_json(folder / CARD, dataclasses.replace(card, files=files).to_json())
@@ -321,11 +321,11 @@ def _check_fit(folder: Path, card: Card, settings: NetworkSettings) -> None:
     if missing or unknown:
         raise ModelError(f"{where}: missing {shortened(missing[:3])}, unknown {shortened(unknown[:3])}")
     for name, stored in announced.items():
-        if stored != expected[name]:
+        if stored != expected[name] and stored != expected[name].narrow:
             raise ModelError(f"{where}: {name} is {stored}, expected {expected[name]}")
 
 
-def _write_part(folder: Path, stem: str, tensors: dict[str, torch.Tensor]) -> tuple[str, str]:
+def write_part(folder: Path, stem: str, tensors: dict[str, torch.Tensor]) -> tuple[str, str]:
     """Write tensors under a name that holds their digest, so that no file which a card names is written again."""
     content = save_bytes(tensors)
     digest = hashlib.sha256(content).hexdigest()

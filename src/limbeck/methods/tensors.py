@@ -7,7 +7,7 @@ shape and place of every tensor, and then the tensors, without a gap.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,6 +35,11 @@ class Stored:
 
     dtype: torch.dtype
     shape: tuple[int, ...]
+
+    @property
+    def narrow(self) -> Stored:
+        """The same in half as many bytes, as packs may hold a float32; what predicts with it widens it again."""
+        return replace(self, dtype=torch.float16) if self.dtype is torch.float32 else self
 
     def __str__(self) -> str:
         return f"{str(self.dtype).removeprefix('torch.')} {list(self.shape)}"

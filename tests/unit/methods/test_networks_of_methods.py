@@ -38,6 +38,7 @@ STUDENTS = {
     "rirn": "student.",
     "mtcmkd": "student.",
     "choi": "student.network.",
+    "limbeck": "student.",
 }
 
 

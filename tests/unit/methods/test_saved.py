@@ -156,7 +156,7 @@ def test_no_network_is_made_before_its_size_is_known(folder: Path, monkeypatch: 
     ("spoil", "says"),
     [
         (lambda tensor: tensor.double(), "float64"),
-        (lambda tensor: tensor.half(), "float16"),
+        (lambda tensor: tensor.bfloat16(), "bfloat16"),
         (lambda tensor: tensor[None].contiguous(), "expected float32"),
         (lambda tensor: tensor * float("nan"), "not finite"),
         (lambda tensor: tensor / 0, "not finite"),

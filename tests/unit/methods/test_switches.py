@@ -47,6 +47,7 @@ GOVERNED: dict[str, dict[str, set[str]]] = {
         "barlow_twins_weight": {"barlow_twins"},
         "soft_label_weight": {"soft_labels"},
     },
+    "limbeck": {"segmentation_weight": {"segmentation"}, "soft_label_weight": {"soft_labels"}},
 }
 # A critic without a weight of its own: it plays at full strength or not at all.
 UNWEIGHTED = {"tell_apart"}

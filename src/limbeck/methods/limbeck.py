@@ -1,0 +1,112 @@
+"""LIMBECK: a generalist made into specialists.
+
+**Paper.** None: this project's own recipe, out of known parts.
+
+**Idea.** A network that has learnt to do with whatever sequences there are (`dropout`) is frozen as the teacher. The
+student for a subset begins as a copy of it that has lost the absent sequences' channels, and learns on from labels and
+from what the teacher says when it sees all four sequences.
+
+**Equations.**
+Start, the generalist's weights without the absent channels -> `start` -> this file;
+Segmentation, cross-entropy + soft Dice -> `segmentation` -> `losses.cross_entropy_dice`;
+Soft labels, T^2 KL(teacher | student) (Hinton et al., 2015; GKD Eq. 1-2) -> `soft_labels` ->
+`losses.soft_label_divergence`.
+
+**Departures.** None, there being no paper.
+
+**Weights.** Segmentation 1, as in `supervised`; soft labels 0.5, summed over classes and averaged over voxels and
+batch, times T^2, with T = 2: the weight that helped in the rough prototype from which this project grew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.anatomy import Subset
+from limbeck.batch import Batch, View
+from limbeck.errors import require
+from limbeck.losses import cross_entropy_dice, soft_label_divergence
+from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress, weighted
+from limbeck.networks.network import Network
+
+
+@dataclass(frozen=True)
+class LimbeckSettings(NetworkSettings):
+    """Settings of LIMBECK.
+
+    Attributes:
+        segmentation_weight: weight of cross-entropy + Dice.
+        soft_label_weight: weight of the teacher's classes.
+        temperature: softens both sides' class probabilities.
+        start: the student's first weights: the teacher's, or fresh ones.
+    """
+
+    segmentation_weight: float = 1.0
+    soft_label_weight: float = 0.5
+    temperature: float = 2.0
+    start: Literal["teacher", "fresh"] = "teacher"
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that divides by nothing.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        super().__post_init__()
+        require(0 < self.temperature < math.inf, "temperature", self.temperature, "a number above 0")
+
+
+class LIMBECK(Method[LimbeckSettings]):
+    """A student for one subset, which begins as the generalist that teaches it."""
+
+    Settings = LimbeckSettings
+    needs = {"teacher": "dropout"}  # noqa: RUF012 - a ClassVar in the base
+    privileged = True
+
+    def __init__(self, settings: LimbeckSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.student = settings.make(len(context.subset), self.target.channels)
+        if settings.start == "teacher" and "teacher" in self.frozen:
+            specialise(self.student, self.frozen["teacher"], context.subset)
+
+    def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
+        """One descent on segmentation and soft labels."""
+        settings = self.settings
+        student = self.student(batch.view.only(self.context.subset))
+
+        def soft_labels() -> Tensor:
+            with torch.no_grad():
+                teacher = self.frozen["teacher"](batch.complete)
+            return soft_label_divergence(student.logits, teacher.logits, settings.temperature).mean()
+
+        yield {
+            "main": weighted(
+                segmentation=(
+                    settings.segmentation_weight,
+                    lambda: cross_entropy_dice(student.logits, batch.labels),
+                ),
+                soft_labels=(settings.soft_label_weight * settings.temperature**2, soft_labels),
+            )
+        }
+
+    def predict(self, view: View) -> Tensor:
+        """Scores `[B,C,D,H,W]` from the student alone."""
+        return self.target.activate(self.student(view.only(self.context.subset)).logits)
+
+
+def specialise(student: Network, teacher: nn.Module, subset: Subset) -> None:
+    """Give a student the generalist's weights, but for those that read sequences which it does not have.
+
+    The teacher presents what is absent as zeros, so that on the subset both say the same.
+    """
+    # Whoever answers for a method may hold it a level deeper.
+    weights = {name.rpartition("network.")[2]: tensor for name, tensor in teacher.state_dict().items()}
+    for name, own in student.state_dict().items():
+        theirs = weights[name]
+        own.copy_(theirs if theirs.shape == own.shape else theirs[:, list(subset.channels)])

@@ -14,6 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="folder to make")
     parser.add_argument("--name", help="what predictions say made them (default: the folder's name)")
     parser.add_argument("--note", metavar="TEXT", help="your words for the model card")
+    parser.add_argument("--half", action="store_true", help="weights as 16-bit numbers, in half of the bytes")
     parser.add_argument("--overwrite", action="store_true", help="replace a pack that lies there")
 
 
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         name=arguments.name,
         note=arguments.note or "",
+        half=arguments.half,
         overwrite=arguments.overwrite,
     )
     subsets = served([member.service for member in made.members])

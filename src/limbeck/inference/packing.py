@@ -11,17 +11,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from limbeck.durable import left_behind, replacing, sha256, write_json, write_text
 from limbeck.errors import ModelError, ResourceError, UsageError
-from limbeck.inference.member import Member, member_of_run
+from limbeck.inference.member import WEIGHTS, Member, member_of_run
 from limbeck.inference.model_card import model_card
 from limbeck.inference.pack import MEMBERS, PACK, Pack, contents, is_pack, plain_name, read_pack, unlike
 from limbeck.inference.predictor import DONE
-from limbeck.methods.saved import CARD
+from limbeck.methods.saved import CARD, load_part, write_part
 from limbeck.received import read_json
 
 
-def pack(runs: Sequence[Path], out: Path, *, name: str | None = None, note: str = "", overwrite: bool = False) -> Pack:
+def pack(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    name: str | None = None,
+    note: str = "",
+    half: bool = False,
+    overwrite: bool = False,
+) -> Pack:
     """Put finished runs into one model; the same runs give the same bytes, in whatever order.
 
     Args:
@@ -29,6 +39,7 @@ def pack(runs: Sequence[Path], out: Path, *, name: str | None = None, note: str 
         out: the folder to make.
         name: what predictions will say made them; by default the folder's own name.
         note: words of the maker for the model card.
+        half: keep weights as 16-bit numbers, in half of the bytes; scores then differ in their fourth digit.
         overwrite: replace a pack that lies there.
 
     Raises:
@@ -45,7 +56,7 @@ def pack(runs: Sequence[Path], out: Path, *, name: str | None = None, note: str 
     content = contents(called, note.strip(), members, cases)
     with _folder(out) as folder:
         for member, entry in zip(members, content["members"], strict=True):
-            entry["checkpoint_sha256"] = _copy(member, folder / MEMBERS / member.name)
+            entry["checkpoint_sha256"] = _copy(member, folder / MEMBERS / member.name, half)
         write_json(folder / PACK, content)
         write_text(folder / "README.md", model_card(content))
         # What was written is what will be read, or nothing is left behind.
@@ -110,15 +121,35 @@ def _training_cases(run: Path) -> int | None:
         return None
 
 
-def _copy(member: Member, target: Path) -> str:
+def _copy(member: Member, target: Path, half: bool) -> str:
     """The member's weights and its card; returns the card's checksum."""
+    files = (_narrowed if half else _as_they_are)(member, target)
+    write_json(target / CARD, dataclasses.replace(member.card, files=files).to_json())
+    return sha256(target / CARD)
+
+
+def _as_they_are(member: Member, target: Path) -> dict[str, str]:
+    """Copy the member's weights; returns their files' names and checksums."""
     for name, digest in member.weights.items():
         with replacing(target / name) as temporary:
             shutil.copyfile(member.folder / name, temporary)
         if sha256(target / name) != digest:
             raise ModelError(f"{member.folder / name} changed while it was copied: run the command again")
-    write_json(target / CARD, dataclasses.replace(member.card, files=member.weights).to_json())
-    return sha256(target / CARD)
+    return member.weights
+
+
+def _narrowed(member: Member, target: Path) -> dict[str, str]:
+    """Write the member's weights as 16-bit numbers; returns their file's name and its checksum.
+
+    Raises:
+        ModelError: one is larger than such a number can be.
+    """
+    wide = load_part(member.folder, member.card, "weights")
+    narrow = {name: tensor.half() if tensor.dtype is torch.float32 else tensor for name, tensor in wide.items()}
+    if large := [name for name, tensor in narrow.items() if not bool(torch.isfinite(tensor).all())]:
+        raise ModelError(f"{member.folder}: {large[0]} holds weights above 65,504: pack it without --half")
+    name, digest = write_part(target, f"{WEIGHTS}{member.card.step:06d}", narrow)
+    return {name: digest}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ ifneq ($(wildcard ../shared/data/real),)
 export LIMBECK_REAL_DATA ?= $(CURDIR)/../shared/data/real
 endif
 
-.PHONY: demo test test-browser fuzz torture wheel lint bench methods docs real clean
+.PHONY: demo test test-browser fuzz torture wheel lint bench methods docs real weights clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime
@@ -61,6 +61,10 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+# The weights in the box, from nothing; what is finished is kept.
+weights: $(VENV)/.runtime
+	$(BIN)/python benchmarks/weights.py --out weights $(ARGS)
+
 # Every method under the common recipe, at a small budget.
 methods: $(VENV)/.runtime
 	$(BIN)/python benchmarks/methods.py --out methods $(ARGS)
@@ -75,7 +79,7 @@ real: $(VENV)/.runtime
 	    "set it to a folder with BraTS or MSD cases: make real LIMBECK_REAL_DATA=FOLDER" >&2; exit 2; }
 	$(BIN)/python benchmarks/real_cases.py --out real $(ARGS)
 
-# Outputs and caches; never runs/, which may hold days of training, nor the environment.
+# Outputs and caches; never runs/ nor weights/, which may hold days of training, nor the environment.
 clean:
 	rm -rf build dist demo real methods benchmark .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

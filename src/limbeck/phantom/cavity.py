@@ -128,7 +128,8 @@ def _taken(rng: np.random.Generator, own: Plan, tumour: Tumour, way: _Way, targe
         taken = common(taken, np.asarray(cut - outwards + 2 * lumps, dtype=np.float32), 5)
     # Other foci are left alone.
     for other in own.foci[1:]:
-        taken = common(taken, (_away(at, focus) - _away(at, other)) / 2, 4)
+        middle = (_away(at, focus) - _away(at, other)) / 2
+        taken = common(taken, np.asarray(middle, dtype=np.float32), 4)
     least = _away(at, focus) - np.float32(_LEAST_RADIUS_MM) + np.float32(1.5) * lumps
     return joined(np.asarray(taken, dtype=np.float32), np.asarray(least, dtype=np.float32), 4)
 

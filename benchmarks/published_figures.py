@@ -101,7 +101,7 @@ SOURCES = (
     'J Clin Neurosci 2020, page 155, "Patterns of management and outcomes of unifocal versus multifocal glioblastoma"',
     "Matsumae et al., J Neurosurg 1996;84:982, 49 healthy adults",
     "Miller et al., Neuropathol Appl Neurobiol 1980;6:119, 130 hemispheres after death",
-    'Nöth et al., NMR Biomed 2020, "Quantitative T1 mapping indicates tumor infiltration beyond the enhancing part [...]"',
+    'Nöth et al., NMR Biomed 2020, "Quantitative T1 mapping indicates tumor infiltration beyond the [...]"',
     "Scott et al., Neurology 2002;59:947",
     "Stanisz et al., Magn Reson Med 2005;54:507, bovine tissue at body temperature",
     'Surg Radiol Anat, "Evaluation of encephalic ventricular volume from [...] thirty-eight human subjects"',

@@ -67,7 +67,6 @@ PUBLISHED: tuple[tuple[str, str, str, str, Callable[[NDArray[np.float64]], str]]
     ("brain with its fluid, ml", "men 1469 ± 102, women 1289 ± 111", "Matsumae 1996, intracranial", "all ml", around),
     ("brain without its fluid, ml", "men 1302 ± 112, women 1143 ± 105", "Matsumae 1996", "tissue ml", around),
     ("share of fluid", "11.4 %", "Matsumae 1996, intracranial", "fluid", share),
-    ("ventricles, ml", "17.4, healthy", "Surg Radiol Anat, 38 persons", "ventricles ml", middle),
     (
         "grey over white matter, hemispheres",
         "1.3, 1.1, 1.5 at 20, 50, 100 years",
@@ -104,14 +103,13 @@ SOURCES = (
     'Nöth et al., NMR Biomed 2020, "Quantitative T1 mapping indicates tumor infiltration beyond the [...]"',
     "Scott et al., Neurology 2002;59:947",
     "Stanisz et al., Magn Reson Med 2005;54:507, bovine tissue at body temperature",
-    'Surg Radiol Anat, "Evaluation of encephalic ventricular volume from [...] thirty-eight human subjects"',
     'Thomas et al., J Neurooncol 2013, "The incidence and significance of multiple lesions in glioblastoma"',
     "Wright et al., MAGMA 2008;21:121",
 )
 MISSING = """\
 No published figure that could be checked was found for: relaxation times of oedema, tumour, necrosis and of
 cerebrospinal fluid in vivo; ratios of signals by sequence, which depend on the protocol; volumes of oedema and of the
-whole tumour; ventricles of patients with gliomas; shapes; spectra of texture; how often skulls are stripped badly."""
+whole tumour; ventricles; shapes; spectra of texture; how often skulls are stripped badly."""
 
 
 def published(drawn: Drawn) -> Iterator[str]:
@@ -172,7 +170,6 @@ def _volumes(anatomy: head.Head) -> Figures:
         "all ml": whole,
         "tissue ml": whole - fluid,
         "fluid": fluid / whole,
-        "ventricles ml": float((anatomy.ventricle < 0).sum()) * litre,
         "grey / white": grey / float(anatomy.white[cerebrum].sum()),
     }
 

@@ -3,9 +3,11 @@
 python benchmarks/distillation.py --out distillation                                     hours on two cores
 python benchmarks/distillation.py --matrix MATRIX.yaml --factors 2 --out FOLDER          another matrix
 
-First `limbeck benchmark` trains and scores the matrix, in which every student takes the same number of steps. Then lone
-students take as many times more steps as `--factors` says, so that a method whose step costs twice as much has a lone
-rival that computed as long. What is finished is kept: the same command goes on.
+First `limbeck benchmark` trains and scores the matrix, in which every student takes the same number of steps. Then
+lone students take as many times more steps as `--factors` says, so that a method whose step costs twice as much has a
+lone rival that computed as long. A teacher's own training, which serves all students of its seed, is in no factor.
+Students of `limbeck` begin where the generalist's training ended, so two variants tell the start from the soft labels.
+What is finished is kept: the same command goes on.
 
 Differences are paired: a patient counts once for each subset, by the mean of Dice over WT, TC and ET and over seeds.
 Intervals are bootstrapped by patient; p is Wilcoxon's, adjusted by Holm over all rows of a table.
@@ -17,7 +19,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -31,6 +33,9 @@ from limbeck.evaluation.table import Row
 MATRIX = Path(__file__).parents[1] / "configs" / "distillation.yaml"
 ALONE = "supervised"
 RIVALS = (ALONE, "dropout")
+OWN = "limbeck"
+# What is left of our own method without one of its parts.
+VARIANTS = {"start alone": {"soft_label_weight": 0.0}, "soft labels alone": {"start": "fresh"}}
 
 # Subset and case -> mean Dice.
 Scores = Mapping[tuple[Subset, str], float]
@@ -41,7 +46,7 @@ class Difference:
     """Of two ways to the same students, in mean Dice.
 
     Attributes:
-        count: pairs of subset and patient.
+        count: patients.
         better: of how many the first is better.
         mean: of the differences.
         interval: by patient.
@@ -59,14 +64,21 @@ def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--matrix", type=Path, default=MATRIX)
-    parser.add_argument("--factors", default="1.4,2.3,5.3", help="times the steps, for lone students [1.4,2.3,5.3]")
+    parser.add_argument("--factors", default="1.4,2.3,4.1", help="times the steps, for lone students [1.4,2.3,4.1]")
     parser.add_argument("--out", type=Path, default=Path("distillation"))
     arguments = parser.parse_args()
-    rows = {1.0: benchmark(arguments.matrix, arguments.out / "equal-steps")}
-    for factor in filter(None, arguments.factors.split(",")):
-        longer = longer_alone(arguments.matrix, float(factor), arguments.out)
-        cohort = arguments.out / "equal-steps" / "cohort"
-        rows[float(factor)] = benchmark(longer, arguments.out / f"alone-{factor}", "--data", str(cohort))
+    whole = benchmark(arguments.matrix, arguments.out / "equal-steps")
+    cohort = ("--data", str(arguments.out / "equal-steps" / "cohort"))
+    for name, settings in VARIANTS.items():
+        varied = derived(arguments.matrix, arguments.out / f"{name}.yaml", OWN, settings)
+        found = benchmark(varied, arguments.out / name, *cohort)
+        whole += [replace(row, method=f"{OWN}, {name}") for row in found if row.method == OWN]
+    rows = {1.0: whole}
+    steps = yaml.safe_load(arguments.matrix.read_text(encoding="utf-8"))["settings"]["steps"]
+    for factor in map(float, filter(None, arguments.factors.split(","))):
+        name = f"alone-{factor:g}"
+        longer = derived(arguments.matrix, arguments.out / f"{name}.yaml", ALONE, {"steps": round(factor * steps)})
+        rows[factor] = benchmark(longer, arguments.out / name, *cohort)
     text = "\n".join(page(rows))
     print(text)
     (arguments.out / "table.md").write_text(text + "\n", encoding="utf-8")
@@ -85,18 +97,15 @@ def benchmark(matrix: Path, out: Path, *options: str) -> list[Row]:
     return table.read(out / "results.csv")
 
 
-def longer_alone(matrix: Path, factor: float, out: Path) -> Path:
-    """Write the matrix for lone students with so many times the steps."""
+def derived(matrix: Path, out: Path, method: str, settings: Mapping[str, object]) -> Path:
+    """Write the matrix for one method, and its teachers, with other settings; returns where."""
     content = yaml.safe_load(matrix.read_text(encoding="utf-8"))
-    settings = content["settings"]
-    content["settings"] = {**settings, "steps": round(factor * settings["steps"])}
-    content["methods"] = [ALONE]
+    content["methods"] = [method]
+    content["method_settings"] = {method: dict(settings)}
     content["recipe"] = str((matrix.parent / content["recipe"]).resolve())
-    content.pop("method_settings", None)
-    out.mkdir(parents=True, exist_ok=True)
-    longer = out / f"alone-{factor:g}.yaml"
-    longer.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    return longer
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return out
 
 
 def page(rows: Mapping[float, Sequence[Row]]) -> Iterator[str]:
@@ -104,6 +113,7 @@ def page(rows: Mapping[float, Sequence[Row]]) -> Iterator[str]:
     students = {method: of_method(rows[1.0], method) for method in dict.fromkeys(row.method for row in rows[1.0])}
     students = {method: scores for method, scores in students.items() if scores}
     yield from means(students, rows)
+    yield from rules(rows[1.0])
     for rival in RIVALS:
         yield f"\nAgainst {rival}, for equal steps:\n"
         others = {method: scores for method, scores in students.items() if method not in (rival, ALONE)}
@@ -113,6 +123,16 @@ def page(rows: Mapping[float, Sequence[Row]]) -> Iterator[str]:
         alone = of_method(rows[factor], ALONE)
         others = {method: scores for method, scores in students.items() if method not in RIVALS}
         yield from differences({method: (scores, alone) for method, scores in others.items()})
+
+
+def rules(rows: Sequence[Row]) -> Iterator[str]:
+    """What stands under the means: how many were scored, in which folds and seeds, and how empty regions count."""
+    scored = [row for row in rows if row.metric == "dice"]
+    told = {name: sorted({getattr(row, name) for row in scored}) for name in ("fold", "seed")}
+    folds, seeds = (", ".join(map(str, numbers)) for numbers in told.values())
+    empty = len({(row.run, row.case, row.region) for row in scored if row.note})
+    yield f"\nn = {len({row.case for row in scored})} patients; fold {folds}; seeds {seeds}. Dice, mean of WT, TC, ET;"
+    yield f"both empty 1, one empty 0, which happened in {empty} of {len(scored)} regions. No case is left out."
 
 
 def of_method(rows: Sequence[Row], method: str) -> Scores:

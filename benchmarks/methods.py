@@ -1,4 +1,4 @@
-"""Every method under the common recipe, at a small budget: teacher, lower bound, rival and the five systems.
+"""Every method under the common recipe, at a small budget: teachers, lower bound, rival, the five systems and our own.
 
 All share phantoms, folds, network, crop and schedule (configs/common.yaml); the options below shrink the budget. What
 came out is printed as one table, whichever way it came out, with each student's difference from the lower bound.
@@ -100,7 +100,11 @@ def _train(arguments: argparse.Namespace, cohort: Cohort, minutes: dict[str, flo
     runs = {f"teacher ({method})": one(f"teacher ({method})", method, "all") for method in TEACHERS}
     for method in METHODS:
         kind = find(method)
-        teacher = next((runs[f"teacher ({provider})"] for provider in kind.needs.values()), None)
+        # A generalist teaches as it is, and stands before whom it teaches.
+        labels = [
+            provider if find(provider).generalist else f"teacher ({provider})" for provider in kind.needs.values()
+        ]
+        teacher = runs[labels[0]] if labels else None
         runs[method] = one(method, method, None if kind.generalist else arguments.subset, teacher)
     return runs
 

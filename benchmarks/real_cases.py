@@ -42,6 +42,7 @@ class Scored:
         choice: who answered.
         dice: by region.
         hd95_mm: by region.
+        empty: regions that reference or mask, or both, do not have.
     """
 
     case: str
@@ -49,6 +50,7 @@ class Scored:
     choice: str
     dice: dict[Region, float]
     hd95_mm: dict[Region, float]
+    empty: int
 
 
 def main() -> None:
@@ -70,7 +72,8 @@ def main() -> None:
             for subset in subsets:
                 found.append(_scored(model, case, subset, arguments))
                 advance(len(found))
-    text = "\n".join([f"{model.name}: {len(cases)} cases\n", *table(found), "", *by_case(found, DRAWN)])
+    title = f"{model.name}{', mean over eight mirror images' if arguments.flips else ''}\n"
+    text = "\n".join([title, *table(found), "", *rules(found), "", *by_case(found, DRAWN)])
     print(text)
     (arguments.out / "table.md").write_text(text + "\n", encoding="utf-8")
 
@@ -83,7 +86,17 @@ def table(found: Sequence[Scored]) -> Iterator[str]:
         mine = [one for one in found if one.subset == subset]
         dice = " | ".join(f"{fmean(one.dice[region] for one in mine):.3f}" for region in Region)
         far = " | ".join(f"{fmean(one.hd95_mm[region] for one in mine):.1f}" for region in Region)
-        yield f"| {subset} | {mine[0].choice} | {dice} | {far} |"
+        (choice,) = {one.choice for one in mine}
+        yield f"| {subset} | {choice} | {dice} | {far} |"
+
+
+def rules(found: Sequence[Scored]) -> Iterator[str]:
+    """What stands under the table."""
+    empty, regions = sum(one.empty for one in found), len(Region) * len(found)
+    yield f"n = {len({one.case for one in found})} cases, too few for intervals; no case is left out. A region that"
+    yield "reference and mask both lack gives Dice 1 and HD95 0 mm, one that one of them lacks 0 and 374 mm;"
+    yield f"{empty} of {regions} were so. HD95 is the larger of the two directions' 95th percentiles of surface"
+    yield "distances."
 
 
 def by_case(found: Sequence[Scored], subsets: Iterable[Subset]) -> Iterator[str]:
@@ -125,9 +138,8 @@ def _scored(model: Model, case: CohortCase, subset: Subset, arguments: argparse.
     given = {modality.role: case.source(modality) for modality in sorted(subset)}
     prediction = model.segment(given, flips=arguments.flips)
     reference, grid = case.reference()
-    values = {
-        (one.metric, one.region): one.value for one in score(prediction.labels, reference, grid.spacing_mm, METRICS)
-    }
+    scores = score(prediction.labels, reference, grid.spacing_mm, METRICS)
+    values = {(one.metric, one.region): one.value for one in scores}
     if subset in DRAWN:
         _draw(arguments.out, case, prediction)
     return Scored(
@@ -135,6 +147,7 @@ def _scored(model: Model, case: CohortCase, subset: Subset, arguments: argparse.
         subset,
         prediction.choice.kind,
         *({region: values[metric, region] for region in Region} for metric in METRICS),
+        sum(bool(one.note) for one in scores if one.metric == "dice"),
     )
 
 

@@ -86,12 +86,13 @@ def test_students_together_are_the_runs_that_they_are_alone(place, alone, tmp_pa
     assert [teacher.passes for teacher in passes] == [7]
 
 
-def test_pkdr_with_its_patch_head_too(place, tmp_path) -> None:
+@pytest.mark.parametrize(("method", "teaching"), [("pkdr", "pkdr_teacher --subset all"), ("limbeck", "dropout")])
+def test_so_it_is_with_a_patch_head_and_with_a_generalist_that_teaches(method, teaching, place, tmp_path) -> None:
     common = ["--data", place.cohort, "--dropout", "0.2", *FAST, *LENGTH]
-    teaching = ["train", "pkdr_teacher", "--subset", "all", *common, "--out", tmp_path / "taught", "--steps", "1"]
-    assert main([str(word) for word in teaching]) == 0
+    taught = ["train", *teaching.split(), *common, "--out", tmp_path / "taught", "--steps", "1"]
+    assert main([str(word) for word in taught]) == 0
     (teacher,) = (tmp_path / "taught").iterdir()
-    given = ["train", "pkdr", "--teacher", teacher, *common]
+    given = ["train", method, "--teacher", teacher, *common]
     for subset in ("t2", "all"):
         assert main([str(word) for word in [*given, "--subset", subset, "--out", tmp_path / "alone"]]) == 0
     assert main([str(word) for word in [*given, "--subsets", "t2,all", "--out", tmp_path / "together"]]) == 0

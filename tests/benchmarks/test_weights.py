@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import real_cases
+import torch
 import weights
+from safetensors.torch import load_file
 
 from limbeck.anatomy import Subset
 from limbeck.cli import main
@@ -40,10 +42,12 @@ def test_a_generalist_and_four_students_come_out_as_a_pack_of_half_size(
     assert served([member.service for member in pack.members]) == Subset.every()
     assert [member.card.method for member in pack.members] == ["dropout"] + 4 * ["limbeck"]
     assert "Made in a test." in (tmp_path / "model" / "README.md").read_text()
-    # The same command again finds all of it.
-    before = (tmp_path / "model" / "model.json").read_bytes()
+    stored = [load_file(path) for path in (tmp_path / "model").rglob("weights-*")]
+    assert {tensor.dtype for tensors in stored for tensor in tensors.values()} == {torch.float16}
+    # The same command again finds what is trained.
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("weights-*")}
     weights.main()
-    assert (tmp_path / "model" / "model.json").read_bytes() == before
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("weights-*")} == before
     # Real cases are scored by files and layout alone, so phantoms do for the script.
     monkeypatch.setattr(
         sys,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# What `model.json` says of weights in half of the bytes; it says nothing of others.
+HALF = "float16"
+
 _USE = """```
 limbeck predict THIS_FOLDER --t1ce scan.nii.gz -o mask.nii.gz
 ```
@@ -49,6 +52,7 @@ def _space(content: Mapping[str, Any]) -> str:
     return (
         f"Every member works on voxels of {content['spacing_mm']:g} mm; scans are brought there and masks back. "
         f"Intensities: {content['normalisation']}."
+        + (" Weights are kept as 16-bit numbers." if content.get("weights") == HALF else "")
     )
 
 
@@ -70,8 +74,9 @@ def _training(members: Sequence[Mapping[str, Any]]) -> str:
 def _quality(members: Sequence[Mapping[str, Any]]) -> str:
     known = sorted(member["validation_dice"] for member in members if member["validation_dice"] is not None)
     words = (
-        "The Dice above is a mean over validation cases and the regions WT, TC and ET. It chose the checkpoint, so it "
-        "flatters; it is no test result. `limbeck evaluate` on patients that no member has seen gives one."
+        "The Dice above is a mean over validation cases and the regions WT, TC and ET. It may have chosen the "
+        "checkpoint, and then flatters; it is no test result. `limbeck evaluate` on patients that no member has seen "
+        "gives one."
     )
     if known:
         words += f" The worst member here has {known[0]:.3f}, the best {known[-1]:.3f}."

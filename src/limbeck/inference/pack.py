@@ -19,6 +19,7 @@ from limbeck.anatomy import Modality, Subset
 from limbeck.errors import ModelError
 from limbeck.inference.choice import served
 from limbeck.inference.member import Member
+from limbeck.inference.model_card import HALF
 from limbeck.methods import fields
 from limbeck.methods.saved import CARD, read_card
 from limbeck.received import read_bytes, read_json, shortened
@@ -138,7 +139,9 @@ def _untrue(name: str, content: dict[str, Any], members: Sequence[Member]) -> st
         for count in cases:
             fields.whole(0 if count is None else count, "training_cases")
         made = contents(name, note, members, cases)
-        fields.check_names(content, made.keys(), ())
+        fields.check_names(content, made.keys(), ("weights",))
+        if content.get("weights", HALF) != HALF:
+            return f"weights is {shortened(content['weights'])}: expected {HALF}, or nothing"
         for right in made["members"]:
             fields.check_names(by_name[right["name"]], [*right, "checkpoint_sha256"], ())
     except ValueError as error:

@@ -16,7 +16,7 @@ import torch
 from limbeck.durable import left_behind, replacing, sha256, write_json, write_text
 from limbeck.errors import ModelError, ResourceError, UsageError
 from limbeck.inference.member import WEIGHTS, Member, member_of_run
-from limbeck.inference.model_card import model_card
+from limbeck.inference.model_card import HALF, model_card
 from limbeck.inference.pack import MEMBERS, PACK, Pack, contents, is_pack, plain_name, read_pack, unlike
 from limbeck.inference.predictor import DONE
 from limbeck.methods.saved import CARD, load_part, write_part
@@ -53,7 +53,7 @@ def pack(
         raise UsageError(f"name {called!r}: expected one line of 1 to 200 characters")
     check_place(out, overwrite)
     members, cases = _members(runs)
-    content = contents(called, note.strip(), members, cases)
+    content = contents(called, note.strip(), members, cases) | ({"weights": HALF} if half else {})
     with _folder(out) as folder:
         for member, entry in zip(members, content["members"], strict=True):
             entry["checkpoint_sha256"] = _copy(member, folder / MEMBERS / member.name, half)

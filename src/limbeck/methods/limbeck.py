@@ -37,7 +37,7 @@ from limbeck.networks.network import Network
 
 
 @dataclass(frozen=True)
-class LimbeckSettings(NetworkSettings):
+class LIMBECKSettings(NetworkSettings):
     """Settings of LIMBECK.
 
     Attributes:
@@ -62,14 +62,14 @@ class LimbeckSettings(NetworkSettings):
         require(0 < self.temperature < math.inf, "temperature", self.temperature, "a number above 0")
 
 
-class LIMBECK(Method[LimbeckSettings]):
+class LIMBECK(Method[LIMBECKSettings]):
     """A student for one subset, which begins as the generalist that teaches it."""
 
-    Settings = LimbeckSettings
+    Settings = LIMBECKSettings
     needs = {"teacher": "dropout"}  # noqa: RUF012 - a ClassVar in the base
     privileged = True
 
-    def __init__(self, settings: LimbeckSettings, context: Context) -> None:
+    def __init__(self, settings: LIMBECKSettings, context: Context) -> None:
         super().__init__(settings, context)
         self.student = settings.make(len(context.subset), self.target.channels)
         if settings.start == "teacher" and "teacher" in self.frozen:

@@ -108,6 +108,8 @@ def test_half_a_pack_is_half_as_large_and_says_nearly_the_same(runs, whole, tmp_
     wide, narrow = (Model.load(folder, "cpu", "float32").segment(scans).scores for folder in (whole, tmp_path / "half"))
     assert narrow.dtype == np.float32
     assert 0 < np.abs(wide - narrow).max() < 2e-3
+    told = [(folder / "README.md").read_text() for folder in (whole, tmp_path / "half")]
+    assert ["16-bit" in card for card in told] == [False, True]
 
 
 def test_half_a_pack_predicts_with_weights_that_are_wide_again(runs, tmp_path) -> None:
@@ -284,6 +286,11 @@ def no_name(folder: Path) -> str:
     return "no name"
 
 
+def other_numbers(folder: Path) -> str:
+    _in_card(folder, weights="float64")
+    return "expected float16"
+
+
 def other_space(folder: Path) -> str:
     _in_card(folder, spacing_mm=1.0)
     return "spacing_mm of the pack is 1.0: expected 3.0"
@@ -355,7 +362,18 @@ def lost_weights(folder: Path) -> str:
 @pytest.mark.parametrize(
     "spoil",
     [
-        *(no_json, no_object, deep, huge, unknown_format, other_channels, no_members, no_name, other_space),
+        *(
+            no_json,
+            no_object,
+            deep,
+            huge,
+            unknown_format,
+            other_channels,
+            no_members,
+            no_name,
+            other_space,
+            other_numbers,
+        ),
         *(path_outside, absolute_path, dots, number_for_a_name, twice, member_behind_a_link, members_behind_a_link),
         *(lost_member, changed_member, damaged_weights, lost_weights),
     ],

@@ -58,12 +58,13 @@ def test_the_page_compares_for_equal_steps_and_for_equal_computing() -> None:
         computing.startswith("students that learn alone for 2 times") and "| gkd | all of them | -0.030 |" in computing
     )
     assert "| supervised, 2 times the steps | 0.625 | 0.625 |" in text
+    assert "n = 8 patients; fold 0; seeds 0, 1." in text and "in 0 of 288 regions" in text
 
 
 def test_lone_students_take_longer_and_nothing_else_changes(tmp_path: Path) -> None:
-    longer = yaml.safe_load(distillation.longer_alone(distillation.MATRIX, 1.4, tmp_path).read_text())
-    asked = yaml.safe_load(distillation.MATRIX.read_text())
-    assert longer["settings"].pop("steps") == round(1.4 * asked["settings"].pop("steps"))
+    path = distillation.derived(distillation.MATRIX, tmp_path / "new" / "longer.yaml", "supervised", {"steps": 77})
+    longer, asked = (yaml.safe_load(one.read_text()) for one in (path, distillation.MATRIX))
+    assert longer["method_settings"] == {"supervised": {"steps": 77}}
     assert longer["methods"] == ["supervised"] and Path(longer["recipe"]).is_file()
     same = ("phantoms", "subsets", "folds", "seeds", "metrics", "settings")
     assert {key: longer[key] for key in same} == {key: asked[key] for key in same}

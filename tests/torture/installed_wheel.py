@@ -98,7 +98,7 @@ def lowest() -> list[str]:
 
 
 def use(place: Path, environment: dict[str, str]) -> None:
-    """Phantoms, cohort, training, table, report, mask; and the demo."""
+    """Phantoms, cohort, training, table, report, masks by a run and by the weights in the box; and the demo."""
 
     def limbeck(*words: str) -> str:
         return call([str(place / "env" / "bin" / "limbeck"), *words], place, environment)
@@ -111,8 +111,9 @@ def use(place: Path, environment: dict[str, str]) -> None:
     limbeck("report", "results.csv", "--data", "cohort", "--out", "report.html")
     scan = next((place / "phantoms").rglob("*_flair.nii.gz"))
     limbeck("predict", run, "--flair", str(scan), "-o", "mask.nii.gz")
+    limbeck("predict", "--flair", str(scan), "-o", "boxed.nii.gz")
     limbeck("demo", "--out", "demo", "--cases", "4", "--steps", "3", "--spacing", "6", "--width", "8", "--patch", "32")
-    for made in ("results.csv", "report.html", "mask.nii.gz", "mask.json", "demo/report.html"):
+    for made in ("results.csv", "report.html", "mask.nii.gz", "mask.json", "boxed.nii.gz", "demo/report.html"):
         if not (place / made).is_file():
             raise StepError(f"{made} was not written")
 

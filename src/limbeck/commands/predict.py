@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="run folder of limbeck train, or a pack")
+    text = (
+        "run folder of limbeck train, or a pack (default: the weights in the box, which know synthetic patients alone)"
+    )
+    parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help=text)
     for modality in Modality:
         text = f"the {modality.role} scan: a file, or the folder of a DICOM series"
         parser.add_argument(f"--{modality.role}", type=Path, action=Once, metavar="FILE", help=text)
@@ -122,7 +125,8 @@ def _segment(arguments: argparse.Namespace, jobs: list[Job], options: Options) -
     from limbeck.inference.folder import segment_all  # noqa: PLC0415
 
     model = models.Model.load(arguments.model, arguments.device)
-    tell_unfinished(arguments.model, model.members)
+    if arguments.model is not None:
+        tell_unfinished(arguments.model, model.members)
     with bar("Predict", len(jobs)) as advance:
         finished = 0
 

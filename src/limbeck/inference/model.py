@@ -31,6 +31,9 @@ from limbeck.inference.segmentation import Segmentation
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import load_method
 
+# Trained on synthetic patients alone; its README.md is its model card.
+SHIPPED = Path(__file__).parents[1] / "shipped"
+
 # A file, or an array `[X,Y,Z]` and its affine `[4,4]`, voxel indices to millimetres in RAS+ scanner space.
 Image: TypeAlias = "str | Path | Source | tuple[NDArray[Any], NDArray[Any]]"
 
@@ -71,14 +74,14 @@ class Model:
         self._loaded: dict[str, Predictor] = {}
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "auto", precision: Precision = "auto") -> Model:
-        """A model from a run (its best checkpoint), a checkpoint folder, or a pack.
+    def load(cls, folder: str | Path | None = None, device: str = "auto", precision: Precision = "auto") -> Model:
+        """A model from a run (its best checkpoint), a checkpoint folder, or a pack; by default the one in the box.
 
         Raises:
             ModelError: the folder is missing, holds no model, or holds a damaged one.
             UsageError: the device is not there.
         """
-        root = Path(folder)
+        root = SHIPPED if folder is None else Path(folder)
         if is_pack(root):
             pack = read_pack(root)
             return cls(pack.name, pack.members, device, precision)

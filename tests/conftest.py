@@ -33,14 +33,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before any fixture, what an earlier test of this process may have left: threads, and gradients that are off.
-
-    Work of a benchmark takes the threads it was given. A test that stops a prediction anywhere may stop it between two
-    lines of torch's own `no_grad`, which then stays; a command's process ends there, that of the tests does not.
-    """
+    """Before any fixture: work of a benchmark that runs in a test's own process takes the threads it was given."""
     del item
     torch.set_num_threads(1)
-    torch.set_grad_enabled(True)
 
 
 def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from nifti_files import spoil
 
+import limbeck
 from limbeck.anatomy import Modality
 from limbeck.cli import main
 from limbeck.data.cohort import Cohort
@@ -28,6 +29,8 @@ from limbeck.errors import DataError
 
 _NUMBERS = range(20)
 _STOPS = 8
+# A checkout may be called limbeck too, with the libraries' own code in it.
+_PACKAGE = str(Path(limbeck.__file__).parent) + os.sep
 _FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--precision", "float32", "--device", "cpu"]
 _READING = ["--spacing", "6", "--workers", "1"]
 
@@ -171,7 +174,7 @@ class Stop:
         self.at, self.calls = at, 0
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        if event == "call" and "/limbeck/" in frame.f_code.co_filename:
+        if event == "call" and frame.f_code.co_filename.startswith(_PACKAGE):
             self.calls += 1
             if self.calls == self.at:
                 raise KeyboardInterrupt

@@ -37,7 +37,7 @@ RECORDED: dict[str, list[float]] = {
 
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    """A patient of a seed that the weights have not seen, coarse enough for a test."""
+    """A patient of a seed that the weights have not seen."""
     folder = tmp_path_factory.mktemp("phantoms")
     write(folder, 1, seed=77, spacing_mm=2.0, workers=1)
     importer, _ = detect_layout(folder)
@@ -70,7 +70,7 @@ def test_nothing_lies_in_it_beside_its_members() -> None:
 
 
 @pytest.mark.parametrize(("given", "kind"), [*((role, "specialist") for role in SINGLES), ("flair+t1ce", "generalist")])
-def test_a_member_finds_the_tumour_of_a_phantom_as_when_it_was_shipped(given: str, kind: str, phantom) -> None:  # type: ignore[no-untyped-def]
+def test_a_member_says_of_a_phantom_what_it_said_when_it_was_shipped(given: str, kind: str, phantom) -> None:  # type: ignore[no-untyped-def]
     """Whatever changes preprocessing, windows or networks makes the weights stale, and would be seen here."""
     model = limbeck.load(device="cpu", precision="float32")
     found = model.segment({modality.role: phantom.images[modality] for modality in Subset.parse(given)})

@@ -19,7 +19,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -33,9 +33,6 @@ from limbeck.evaluation.table import Row
 MATRIX = Path(__file__).parents[1] / "configs" / "distillation.yaml"
 ALONE = "supervised"
 RIVALS = (ALONE, "dropout")
-OWN = "limbeck"
-# What is left of our own method without one of its parts.
-VARIANTS = {"start alone": {"soft_label_weight": 0.0}, "soft labels alone": {"start": "fresh"}}
 
 # Subset and case -> mean Dice.
 Scores = Mapping[tuple[Subset, str], float]
@@ -64,15 +61,11 @@ def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--matrix", type=Path, default=MATRIX)
-    parser.add_argument("--factors", default="1.4,2.3,4.1", help="times the steps, for lone students [1.4,2.3,4.1]")
+    parser.add_argument("--factors", default="1.5,2.5,4.5", help="times the steps, for lone students [1.5,2.5,4.5]")
     parser.add_argument("--out", type=Path, default=Path("distillation"))
     arguments = parser.parse_args()
     whole = benchmark(arguments.matrix, arguments.out / "equal-steps")
     cohort = ("--data", str(arguments.out / "equal-steps" / "cohort"))
-    for name, settings in VARIANTS.items():
-        varied = derived(arguments.matrix, arguments.out / f"{name}.yaml", OWN, settings)
-        found = benchmark(varied, arguments.out / name, *cohort)
-        whole += [replace(row, method=f"{OWN}, {name}") for row in found if row.method == OWN]
     rows = {1.0: whole}
     steps = yaml.safe_load(arguments.matrix.read_text(encoding="utf-8"))["settings"]["steps"]
     for factor in map(float, filter(None, arguments.factors.split(","))):
@@ -97,11 +90,12 @@ def benchmark(matrix: Path, out: Path, *options: str) -> list[Row]:
     return table.read(out / "results.csv")
 
 
-def derived(matrix: Path, out: Path, method: str, settings: Mapping[str, object]) -> Path:
-    """Write the matrix for one method, and its teachers, with other settings; returns where."""
+def derived(matrix: Path, out: Path, method: str, settings: Mapping[str, object], subsets: Sequence[str] = ()) -> Path:
+    """Write the matrix for one method, and its teachers, with other settings, or for fewer subsets; returns where."""
     content = yaml.safe_load(matrix.read_text(encoding="utf-8"))
     content["methods"] = [method]
-    content["method_settings"] = {method: dict(settings)}
+    content["method_settings"] = {method: {**content["method_settings"].get(method, {}), **settings}}
+    content["subsets"] = list(subsets) or content["subsets"]
     content["recipe"] = str((matrix.parent / content["recipe"]).resolve())
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

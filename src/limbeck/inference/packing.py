@@ -39,7 +39,8 @@ def pack(
         out: the folder to make.
         name: what predictions will say made them; by default the folder's own name.
         note: words of the maker for the model card.
-        half: keep weights as 16-bit numbers, in half of the bytes; scores then differ in their fourth digit.
+        half: keep weights as 16-bit numbers, in half of the bytes. In float32 scores then differ in their
+            fourth digit; bf16 rounds more than that by itself.
         overwrite: replace a pack that lies there.
 
     Raises:

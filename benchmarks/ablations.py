@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distillation import ALONE, MATRIX, Scores, benchmark, derived, difference, of_method
+from distillation import ALONE, MATRIX, Scores, benchmark, derived, difference, of_method, write_runs
 
 from limbeck.anatomy import Subset
 from limbeck.evaluation import table
@@ -137,12 +137,15 @@ def main() -> None:
     arguments = parser.parse_args()
     whole = table.read(arguments.evidence / "equal-steps" / "results.csv")
     lines: list[str] = []
+    rows: list[Row] = []
     for ablation in ABLATIONS:
         if ablation.method in arguments.only:
             parts = [(part, trained(ablation, part, arguments.matrix, arguments.evidence)) for part in ablation.parts]
             lines += page(ablation, whole, parts)
+            rows += [row for _, own in parts for row in own]
             print("\n".join(lines), flush=True)
     (arguments.evidence / "ablations.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_runs(rows, arguments.evidence / "ablation-runs.csv")
 
 
 def trained(ablation: Ablation, part: Part, matrix: Path, evidence: Path) -> list[Row]:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import yaml
 
-from limbeck.anatomy import Subset
+from limbeck.anatomy import Region, Subset
 from limbeck.evaluation import table
 from limbeck.evaluation.statistics import Bootstrap, Interval, holm, mean, paired_wilcoxon
 from limbeck.evaluation.summary import MEAN, by_case, seed_means
@@ -75,6 +75,7 @@ def main() -> None:
     text = "\n".join(page(rows))
     print(text)
     (arguments.out / "table.md").write_text(text + "\n", encoding="utf-8")
+    write_runs([row for some in rows.values() for row in some], arguments.out / "runs.csv")
 
 
 def benchmark(matrix: Path, out: Path, *options: str) -> list[Row]:
@@ -100,6 +101,20 @@ def derived(matrix: Path, out: Path, method: str, settings: Mapping[str, object]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return out
+
+
+def write_runs(rows: Sequence[Row], path: Path) -> None:
+    """A line for each network and subset: the run with its hash, and its mean Dice by region."""
+    found: dict[tuple[str, Subset], dict[Region, list[float]]] = {}
+    for row in rows:
+        if row.metric == "dice":
+            regions = found.setdefault((row.run, row.subset), {region: [] for region in Region})
+            regions[row.region].append(row.value)
+    lines = ["run,subset,cases," + ",".join(region.name for region in Region)]
+    for (run, subset), regions in found.items():
+        values = ",".join(f"{mean(regions[region]):.4f}" for region in Region)
+        lines.append(f"{run},{subset},{len(regions[Region.WT])},{values}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def page(rows: Mapping[float, Sequence[Row]]) -> Iterator[str]:

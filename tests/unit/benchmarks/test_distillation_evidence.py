@@ -61,6 +61,14 @@ def test_the_page_compares_for_equal_steps_and_for_equal_computing() -> None:
     assert "n = 8 patients; fold 0; seeds 0, 1." in text and "in 0 of 288 regions" in text
 
 
+def test_a_line_names_each_run_and_its_dice(tmp_path: Path) -> None:
+    distillation.write_runs(rows("gkd", 0.5, [FLAIR]), tmp_path / "runs.csv")
+    first, second = (
+        f"gkd-flair-s{seed},flair,8,{value},{value},{value}" for seed, value in ((0, "0.5350"), (1, "0.5550"))
+    )
+    assert (tmp_path / "runs.csv").read_text().splitlines() == ["run,subset,cases,WT,TC,ET", first, second]
+
+
 def test_lone_students_take_longer_and_nothing_else_changes(tmp_path: Path) -> None:
     path = distillation.derived(distillation.MATRIX, tmp_path / "new" / "longer.yaml", "supervised", {"steps": 77})
     longer, asked = (yaml.safe_load(one.read_text()) for one in (path, distillation.MATRIX))

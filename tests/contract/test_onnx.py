@@ -10,7 +10,7 @@ from toy import SIZE, make
 from limbeck.export.agreement import TOLERANCE, compare
 from limbeck.export.graph import to_onnx
 from limbeck.methods import METHODS
-from limbeck.networks import NETWORKS
+from limbeck.networks import NETWORKS, nnunet, unet, vnet
 
 for extra in ("onnx", "onnxruntime", "onnxscript"):
     # Looked for and not imported, since ONNX Runtime has to be silenced first.
@@ -19,6 +19,16 @@ for extra in ("onnx", "onnxruntime", "onnxscript"):
 
 # Those without a paper have the common network.
 PAPERS = {"pkdr": "vnet", "pkdr_teacher": "vnet", "mtcmkd": "resunet", "choi": "nnunet"}
+
+
+@pytest.fixture(autouse=True)
+def _no_part_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Translation takes as long as a graph has nodes, and levels and blocks of a network are all alike."""
+    monkeypatch.setattr(unet, "DEPTHS", (1, 1, 1, 1))
+    monkeypatch.setattr(vnet, "ENCODER_DEPTHS", (1, 2, 1, 1, 1))
+    monkeypatch.setattr(vnet, "DECODER_DEPTHS", (1, 1, 1, 1))
+    monkeypatch.setattr(nnunet, "LEVELS", 3)
+    monkeypatch.setattr(nnunet.NnUNet, "stride", 4)
 
 
 def test_every_network_is_tried() -> None:

@@ -19,7 +19,7 @@ from limbeck.methods.base import Progress
 from limbeck.training.optimise import Optimisers, OptimiserSettings
 from limbeck.training.trainer import TrainingSettings, fabric_for
 
-PROCESSES, OWN, STEPS = 2, 2, 3
+PROCESSES, OWN, STEPS = 2, 2, 2
 # Adam makes a whole step of a gradient that is only rounding; here differences stay as small as they are.
 DOWN = OptimiserSettings(optimiser="sgd", learning_rate=1e-2, momentum=0.9, schedule="constant", weight_decay=0.0)
 # Sums over voxels want other rates than means.

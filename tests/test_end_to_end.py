@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from begun import Begun
 
 from limbeck.anatomy import Subset
 from limbeck.cli import main
@@ -221,8 +220,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(shop, tmp_path) -> None
     words = ["train", "supervised", "--subset", "t1ce", "--data", str(shop.cohort), *FAST, "--dropout", "0.2"]
     words += ["--steps", "30", "--save-every", "2", "--validate-every", "10", "--batch", "1", "--out"]
     assert main([*words, str(tmp_path / "whole")]) == 0
-    start = [sys.executable, "-c", "from limbeck.cli import main; main()"]
-    process = subprocess.Popen([*start, *words, str(tmp_path / "killed")], stderr=subprocess.PIPE, text=True)
+    process = Begun(*words, tmp_path / "killed")
     while process.poll() is None and not list((tmp_path / "killed").glob("*/last/checkpoint.json")):
         time.sleep(0.01)
     process.kill()

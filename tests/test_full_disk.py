@@ -6,22 +6,21 @@ Here are a few of the trials of the harness in `torture/`, of which `make tortur
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from begun import Begun
 
 HARNESS = Path(__file__).parent / "torture" / "full_disk.py"
 
 
 def tried(out: Path, *words: str) -> tuple[int, list[dict[str, Any]], str]:
     """Exit code, figures and words of the harness."""
-    command = [sys.executable, str(HARNESS), "--out", str(out / "figures.json"), *words]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert (out / "figures.json").is_file(), ended.stderr
-    return ended.returncode, list(json.loads((out / "figures.json").read_text()).values()), ended.stdout + ended.stderr
+    ended = Begun(HARNESS, "--out", str(out / "figures.json"), *words)
+    said = "".join(ended.communicate(timeout=900))
+    assert (out / "figures.json").is_file(), said
+    return ended.returncode or 0, list(json.loads((out / "figures.json").read_text()).values()), said
 
 
 def test_too_little_space_is_one_line_and_exit_code_5_and_harms_nothing(tmp_path) -> None:

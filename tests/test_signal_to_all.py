@@ -5,29 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from test_ranks_command import environment, log, only_run, place, words
+from begun import Begun
+from test_ranks_command import log, only_run, place, words
 
 __all__ = ["place"]
 
 LIMIT = 120
 
 
-def begun(place: Path, out: str) -> subprocess.Popen[str]:
+def begun(place: Path, out: str) -> Begun:
     """A training with a process that reads crops, in a group of its own, once it has taken steps."""
     given = words(place, out, "supervised", "--subset", "flair", "--workers", "1", "--batch", "1")
-    task = subprocess.Popen(
-        [sys.executable, "-m", "limbeck", *given, "--steps", "100000", "--log-every", "1"],
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    task = Begun(*given, "--steps", "100000", "--log-every", "1", first=os.setsid)
     until = time.monotonic() + LIMIT
     while time.monotonic() < until and not (
         list((place / out).glob("*/log.csv")) and len(log(only_run(place / out))) > 4
@@ -58,7 +51,7 @@ def test_a_signal_to_the_whole_group_saves_the_step(place: Path, number: int) ->
 def test_who_reads_crops_for_a_process_that_was_killed_ends(place: Path) -> None:
     task = begun(place, "killed")
     task.kill()
-    task.wait(timeout=LIMIT)
+    task.communicate(timeout=LIMIT)
     until = time.monotonic() + 30
     while time.monotonic() < until and not group_is_gone(task.pid):
         time.sleep(0.1)

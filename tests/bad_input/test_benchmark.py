@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import resource
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from begun import Begun
 from workbench import DATA, MODEL, USAGE, Bench, check_line, contents
 
 from limbeck.benchmark.cells import plan
@@ -158,15 +158,10 @@ def test_a_full_disk_is_resource_and_finished_cells_stay(bench, out) -> None:
     matrix.write_text(GOOD + "seeds: [0, 1]\n")
     before = contents(out)
     words = ["benchmark", matrix, "--data", bench.cohort, "--out", out, "--workers", "1"]
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; from limbeck.cli import main; sys.exit(main())", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
-    )
-    assert done.returncode == RESOURCE
-    check_line(done.stderr, ("dropout-any-f0-s1", "no space left"))
+    process = Begun(*words, first=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (200_000, 200_000)))
+    _, said = process.communicate()
+    assert process.returncode == RESOURCE
+    check_line(said, ("dropout-any-f0-s1", "no space left"))
     after = contents(out)
     touched = {path for path in before if after.get(path) != before[path]}
     assert {Path(path).name for path in touched} <= {"matrix.json"}

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import shared_steps
 import torch
+from begun import Begun
 from safetensors.torch import load_file
-
-TESTS = Path(shared_steps.__file__).parent
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes came to."""
     folder = tmp_path_factory.mktemp("together")
-    given = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    words = [sys.executable, str(TESTS / "shared_steps.py"), str(folder)]
-    begun = [subprocess.Popen([*words, str(rank)], env=given) for rank in range(shared_steps.PROCESSES)]
+    begun = [Begun(shared_steps.__file__, folder, rank) for rank in range(shared_steps.PROCESSES)]
     try:
-        assert [process.wait(timeout=300) for process in begun] == [0] * len(begun)
+        said = [process.communicate(timeout=300) for process in begun]
+        assert [process.returncode for process in begun] == [0] * len(begun), said
     finally:
         for process in begun:
             process.kill()

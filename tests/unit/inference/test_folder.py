@@ -5,16 +5,16 @@ from __future__ import annotations
 import gc
 import json
 import signal
-import subprocess
-import sys
 import threading
 import time
 import traceback
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from begun import Begun
 from segmenting import FalseModel, Sheet, jobs_of, write_model, write_patient
 
 from limbeck.anatomy import Modality
@@ -274,33 +274,27 @@ def test_an_interruption_leaves_whole_patients(where, patients, tmp_path, monkey
         assert facts["probabilities_sha256"] == sha256(tmp_path / f"{name}_probabilities.nii.gz")
 
 
-HANGING = """
-import signal, sys, time
-from pathlib import Path
-sys.path.insert(0, {here!r})
-from limbeck import cli
-from limbeck.inference import folder, model
-from segmenting import FalseModel
-folder.GRACE_S = 0.3
-def hang(name):
-    if name == "bela":
-        print("hangs", flush=True)
-        time.sleep(600)
-model.Model.load = classmethod(lambda *_: FalseModel(**{{{where!r}: hang}}))
-raise SystemExit(cli.main(["predict", "any", "--folder", {source!r}, "-o", {out!r}]))
-"""
+def hanging(where: str, mark: Path) -> None:
+    """Have a thread of this process hang, which it marks by a file."""
+
+    def hang(name: str) -> None:
+        if name == "bela":
+            mark.touch()
+            time.sleep(600)
+
+    many.GRACE_S = 0.3
+    Model.load = classmethod(lambda *_: FalseModel(**{where: hang}))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", ["on_read", "on_compute"])
 def test_a_signal_ends_the_command_though_a_thread_hangs(where, number, patients, tmp_path) -> None:
     source = next(iter(patients["anna"].values())).path.parents[1]
-    code = HANGING.format(
-        here=str(Path(__file__).parents[2]), where=where, source=str(source), out=str(tmp_path / "out")
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    mark = tmp_path / "hangs"
+    process = Begun("predict", "any", "--folder", source, "-o", tmp_path / "out", first=partial(hanging, where, mark))
     try:
-        assert process.stdout is not None and process.stdout.readline() == "hangs\n"
+        while process.poll() is None and not mark.exists():
+            time.sleep(0.01)
         time.sleep(0.2)
         process.send_signal(number)
         # A tenth of the time that the thread hangs, which a busy machine does not take.

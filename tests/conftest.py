@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 # Read when the libraries start, here and in the commands that tests run.
@@ -19,6 +21,7 @@ import pytest
 import torch
 
 import limbeck.heap
+from limbeck.cli import main
 
 torch.set_num_threads(1)
 
@@ -55,3 +58,18 @@ def _fixed_seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def five_patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five patients of 6 mm, made once for all workers; nobody changes them."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    made = root / "phantoms"
+    with (root / "phantoms.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            words = ["phantom", "--cases", "5", "--spacing", "6", "--workers", "1", "--out", str(root / "unfinished")]
+            assert main(words) == 0
+            (root / "unfinished").rename(made)
+    return made

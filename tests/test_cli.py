@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from begun import Begun
 
 from limbeck.cli import COMMANDS, main
 from limbeck.commands import doctor, info
@@ -176,24 +176,20 @@ def test_what_runs_out_has_its_exit_code(error, code, says, capsys, monkeypatch)
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("signals")
-    making = ["phantom", "--cases", "3", "--spacing", "6", "--workers", "1", "--out", str(root / "phantoms")]
-    assert main(making) == 0
-    reading = ["import", str(root / "phantoms"), "--spacing", "6", "--workers", "1", "--out", str(root / "cohort")]
-    assert main(reading) == 0
-    return root / "cohort"
+def cohort(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cohort = tmp_path_factory.mktemp("signals") / "cohort"
+    assert main(["import", str(five_patients), "--spacing", "6", "--workers", "1", "--out", str(cohort)]) == 0
+    return cohort
 
 
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 def test_a_signal_leaves_a_checkpoint_and_nothing_half_written(number, word, cohort, tmp_path) -> None:
-    command = [sys.executable, "-c", "from limbeck.cli import main; raise SystemExit(main())"]
     words = ["train", "supervised", "--data", str(cohort), "--subset", "flair", "--out", str(tmp_path), "--folds", "3"]
     words += ["--width", "8", "--patch", "16,16,16", "--precision", "float32", "--steps", "100000", "--save-every", "1"]
-    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Begun(*words)
     while process.poll() is None and not list(tmp_path.glob("*/last/previous.json")):
         time.sleep(0.01)
-    os.kill(process.pid, number)
+    process.send_signal(number)
     out, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number, said
     assert out == ""

@@ -49,7 +49,7 @@ def commands(source: str, processes: str, runs: list[str]) -> list[list[str]]:
         processes: how many import and inspect.
         runs: the order in which runs are named.
     """
-    working = ["--spacing", "6", "--workers", processes]
+    working = ["--spacing", "9", "--workers", processes]
     training = ["--data", "cohort", "--out", "runs", "--steps", "3", *SMALL]
     return [
         ["import", source, *working, "--out", "cohort"],

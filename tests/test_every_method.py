@@ -17,12 +17,10 @@ LENGTH = ["--steps", "3", "--epoch-steps", "2"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("every-method")
-    making = ["phantom", "--cases", "6", "--spacing", "6", "--workers", "1", "--out", str(root / "phantoms")]
-    assert main(making) == 0
-    reading = ["import", str(root / "phantoms"), "--spacing", "6", "--workers", "1", "--out", str(root / "cohort")]
-    assert main(reading) == 0
+    (root / "phantoms").symlink_to(five_patients)
+    assert main(["import", str(five_patients), "--spacing", "9", "--workers", "1", "--out", str(root / "cohort")]) == 0
     return root
 
 

@@ -27,8 +27,8 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("many"))
+def place(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("many"), five_patients)
 
 
 def words(place: Place, out: Path, *more: object, subsets: str = ",".join(SUBSETS)) -> list[str]:

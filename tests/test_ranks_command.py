@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from begun import Begun
 from safetensors.torch import load_file
 
 from limbeck.cli import main
@@ -25,12 +26,10 @@ LIMIT = 240
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a cohort and a teacher."""
     root = tmp_path_factory.mktemp("ranks")
-    assert main(["phantom", "--cases", "5", "--spacing", "6", "--workers", "1", "--out", str(root / "raw")]) == 0
-    reading = ["import", str(root / "raw"), "--spacing", "6", "--workers", "1", "--out", str(root / "cohort")]
-    assert main(reading) == 0
+    assert main(["import", str(five_patients), "--spacing", "9", "--workers", "1", "--out", str(root / "cohort")]) == 0
     assert main(words(root, "taught", "supervised", "--subset", "all", "--steps", "1")) == 0
     return root
 
@@ -44,35 +43,25 @@ def student(root: Path, out: str, *more: str) -> list[str]:
     return words(root, out, "gkd", "--subset", "flair", "--teacher", str(teacher), *DOWN, *more)
 
 
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **more}
-
-
-def as_tasks(*commands: list[str]) -> list[subprocess.Popen[str]]:
+def as_tasks(*commands: list[str]) -> list[Begun]:
     """Two tasks as srun starts them, of one command or of one each; the port follows from the job."""
     first, second = commands[0], commands[-1]
     job = str(random.SystemRandom().randrange(10**6))
     step = {"SLURM_JOB_ID": job, "SLURM_STEP_ID": "0", "SLURM_STEP_NODELIST": "127.0.0.1"}
     step |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2"}
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "limbeck", *given],
-            env=environment(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        Begun(*given, **step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank))
         for rank, given in enumerate((first, second))
     ]
 
 
-def ended(tasks: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+def ended(tasks: list[Begun]) -> list[tuple[int, str, str]]:
     try:
         said = [task.communicate(timeout=LIMIT) for task in tasks]
     finally:
         for task in tasks:
             task.kill()
-    return [(task.returncode, *text) for task, text in zip(tasks, said, strict=True)]
+    return [(task.returncode or 0, *text) for task, text in zip(tasks, said, strict=True)]
 
 
 def only_run(folder: Path) -> Path:
@@ -95,8 +84,9 @@ def test_torchrun_gives_the_run_of_one_process_with_the_doubled_batch(place: Pat
     assert main(student(place, "alone", "--batch", "4", *rhythm)) == 0
     shared = student(place, "shared", "--batch", "2", *rhythm)
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "limbeck"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, *start, *shared], env=environment(), capture_output=True, text=True, timeout=LIMIT, check=False
+        [sys.executable, *start, *shared], env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
     )
     assert done.returncode == 0, done.stderr
     alone, run = only_run(place / "alone"), only_run(place / "shared")

@@ -8,8 +8,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from begun import Begun
 from safetensors.torch import load_file, save_file
 
 from limbeck import experiment
@@ -25,19 +24,31 @@ from limbeck.durable import sha256
 from limbeck.lock import held
 from limbeck.training import trainer
 
-FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--precision", "float32", "--device", "cpu"]
+FAST = [
+    "--width",
+    "8",
+    "--patch",
+    "16,16,16",
+    "--folds",
+    "3",
+    "--batch",
+    "1",
+    "--precision",
+    "float32",
+    "--device",
+    "cpu",
+]
+# A few windows to a case.
+COARSE = ["--spacing", "9"]
 LENGTH = ["--steps", "7", "--epoch-steps", "2", "--validate-every", "3", "--save-every", "4", "--log-every", "3"]
-START = [sys.executable, "-c", "from limbeck.cli import main; raise SystemExit(main())"]
 
 
 class Place:
     """A cohort, a run of a teacher, and a student's run that nothing stopped."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.cohort = root, root / "cohort"
-        making = ["phantom", "--cases", "5", "--spacing", "6", "--workers", "1", "--out", str(root / "phantoms")]
-        assert main(making) == 0
-        reading = ["import", str(root / "phantoms"), "--spacing", "6", "--workers", "1", "--out", str(self.cohort)]
+    def __init__(self, root: Path, phantoms: Path) -> None:
+        self.phantoms, self.cohort = phantoms, root / "cohort"
+        reading = ["import", str(phantoms), *COARSE, "--workers", "1", "--out", str(self.cohort)]
         assert main(reading) == 0
         teaching = ["train", "supervised", "--subset", "all", "--data", str(self.cohort), "--out", str(root / "taught")]
         assert main([*teaching, *FAST, "--steps", "1"]) == 0
@@ -78,8 +89,8 @@ def left(run: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("resume"))
+def place(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("resume"), five_patients)
 
 
 @pytest.mark.parametrize(("at", "number"), [(1, signal.SIGINT), (4, signal.SIGTERM), (6, signal.SIGINT)])
@@ -123,7 +134,7 @@ def test_a_real_process_saves_on_a_signal_and_goes_on_after_kill_9(place, tmp_pa
     out = tmp_path / "runs"
     words = [*place.words(out), "--steps", "24", "--validate-every", "0"]
     for number in (signal.SIGTERM, signal.SIGKILL):
-        process = subprocess.Popen([*START, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = Begun(*words)
         seen = newest(out)
         end = time.monotonic() + 120
         while newest(out) == seen:
@@ -149,19 +160,7 @@ def test_a_benchmark_hands_the_signal_on_and_its_workers_save_their_step(place, 
         f"settings: {{{settings}, patch: [16, 16, 16], precision: float32, device: cpu}}\n"
     )
     out = tmp_path / "out"
-    words = [
-        "benchmark",
-        str(matrix),
-        "--data",
-        str(place.cohort),
-        "--out",
-        str(out),
-        "--workers",
-        "1",
-        "--threads",
-        "1",
-    ]
-    process = subprocess.Popen([*START, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Begun("benchmark", matrix, "--data", place.cohort, "--out", out, "--workers", "1", "--threads", "1")
     end = time.monotonic() + 120
     while not any(",loss," in path.read_text() for path in out.glob("runs/*/log.csv")):
         assert process.poll() is None, process.communicate()
@@ -223,9 +222,9 @@ def test_another_method_and_another_folder_are_refused(place, stopped, tmp_path,
 
 def smaller(place: Place, folder: Path) -> Path:
     """A cohort that lacks a case."""
-    for case in sorted(path for path in (place.root / "phantoms").iterdir() if path.is_dir())[1:]:
+    for case in sorted(path for path in place.phantoms.iterdir() if path.is_dir())[1:]:
         shutil.copytree(case, folder / "phantoms" / case.name)
-    words = ["import", folder / "phantoms", "--spacing", "6", "--workers", "1", "--out", folder / "cohort"]
+    words = ["import", folder / "phantoms", *COARSE, "--workers", "1", "--out", folder / "cohort"]
     assert main([str(word) for word in words]) == 0
     return folder / "cohort"
 

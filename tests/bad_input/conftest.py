@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from workbench import FAST, Bench
 
@@ -7,11 +10,11 @@ from limbeck.cli import main
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def made(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Four phantoms, their cohort, a teacher, a FLAIR student of its width, and a twice as wide network."""
     bench = Bench(tmp_path_factory.mktemp("bad-input"))
-    making = ["phantom", "--cases", "4", "--spacing", "6", "--workers", "1", "--out", str(bench.phantoms)]
-    assert main(making) == 0
+    for case in sorted(path for path in five_patients.iterdir() if path.is_dir())[:4]:
+        shutil.copytree(case, bench.phantoms / case.name)
     reading = ["import", str(bench.phantoms), "--spacing", "6", "--workers", "1", "--out", str(bench.cohort)]
     assert main(reading) == 0
     for run, words in (

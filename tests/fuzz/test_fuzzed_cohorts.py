@@ -46,11 +46,11 @@ _HOSTILE: tuple[Any, ...] = (
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small phantoms as a cohort."""
     root = tmp_path_factory.mktemp("cohorts")
-    making = ["phantom", "--cases", "2", "--spacing", "6", "--workers", "1", "--out", str(root / "phantoms")]
-    assert main(making) == 0
+    for case in sorted(path for path in five_patients.iterdir() if path.is_dir())[:2]:
+        shutil.copytree(case, root / "phantoms" / case.name)
     reading = ["import", str(root / "phantoms"), "--spacing", "6", "--workers", "1", "--out", str(root / "cohort")]
     assert main(reading) == 0
     return root / "cohort"

@@ -49,14 +49,15 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("commands")
-    phantoms, cohort = root / "phantoms", root / "cohort"
-    assert run("phantom", "--cases", 3, "--spacing", 6, "--workers", 1, "--out", phantoms) == 0
-    assert run("import", phantoms, *_READING, "--out", cohort) == 0
+    three, cohort = root / "phantoms", root / "cohort"
+    for case in sorted(path for path in five_patients.iterdir() if path.is_dir())[:3]:
+        shutil.copytree(case, three / case.name)
+    assert run("import", three, *_READING, "--out", cohort) == 0
     training = ["train", "supervised", "--data", cohort, "--subset", "flair", "--out", root / "runs", "--steps", 1]
     assert run(*training, *_FAST) == 0
-    return Made(phantoms, cohort, next((root / "runs").iterdir()))
+    return Made(three, cohort, next((root / "runs").iterdir()))
 
 
 @pytest.fixture

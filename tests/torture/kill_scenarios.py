@@ -12,7 +12,7 @@ from kill_moments import Surroundings, run
 
 SMALL = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--precision", "float32", "--device", "cpu"]
 # Checkpoints, validations and lines of the log at different steps.
-RHYTHM = ["--batch", "1", "--steps", "6", "--save-every", "2", "--validate-every", "3", "--log-every", "2"]
+RHYTHM = ["--batch", "1", "--steps", "4", "--save-every", "2", "--validate-every", "3", "--log-every", "2"]
 MATRIX = """
 phantoms: {cases: 6, spacing: 6, seed: 1}
 methods: [gkd]
@@ -93,9 +93,9 @@ def make_bench(folder: Path, temporary: Path, needs: Collection[Needs]) -> Bench
     (folder / "matrix.yaml").write_text(MATRIX)
     if set(needs) <= {"nothing"}:
         return Bench(folder, {})
-    done("phantom", "--cases", "6", "--spacing", "6", "--seed", "1", "--workers", "1", "--out", "phantoms")
+    done("phantom", "--cases", "4", "--spacing", "6", "--seed", "1", "--workers", "1", "--out", "phantoms")
     if {"cohort", "runs", "results"} & set(needs):
-        done("import", "phantoms", "--spacing", "6", "--workers", "1", "--out", "cohort")
+        done("import", "phantoms", "--spacing", "9", "--workers", "1", "--out", "cohort")
     runs: dict[str, str] = {}
     if not {"runs", "results"} & set(needs):
         return Bench(folder, runs)

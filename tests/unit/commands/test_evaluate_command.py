@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from begun import Begun
 
 from limbeck.anatomy import Subset
 from limbeck.cli import main
@@ -22,13 +21,10 @@ FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "2", "--precision", "f
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+def bench(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """A cohort, a specialist and a generalist."""
     root = tmp_path_factory.mktemp("evaluate")
-    making = ["phantom", "--cases", "6", "--spacing", "6", "--workers", "1", "--out", str(root / "phantoms")]
-    assert main(making) == 0
-    reading = ["import", str(root / "phantoms"), "--spacing", "6", "--workers", "1", "--out", str(root / "cohort")]
-    assert main(reading) == 0
+    assert main(["import", str(five_patients), "--spacing", "9", "--workers", "1", "--out", str(root / "cohort")]) == 0
     for method in (["supervised", "--subset", "flair"], ["dropout"]):
         words = ["--data", str(root / "cohort"), "--steps", "1", *FAST, "--out", str(root / "runs")]
         assert main(["train", *method, *words]) == 0
@@ -44,8 +40,7 @@ def evaluate(bench: tuple[Path, Path, Path], out: Path, *words: str | Path, runs
 def test_a_killed_evaluation_goes_on_to_the_same_table(bench, tmp_path) -> None:
     assert evaluate(bench, tmp_path / "whole.csv") == 0
     words = [str(word) for word in (*bench[1:], "--data", bench[0], "--device", "cpu", "-o", tmp_path / "killed.csv")]
-    start = [sys.executable, "-c", "from limbeck.cli import main; main()", "evaluate"]
-    process = subprocess.Popen([*start, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = Begun("evaluate", *words)
     journal = tmp_path / "killed.csv.partial"
     while process.poll() is None and not list(journal.glob("*/*.csv")):
         time.sleep(0.01)
@@ -160,7 +155,7 @@ def test_a_threshold_is_kept_with_its_run(bench, tmp_path) -> None:
     [
         (["--protocol", "gkd"], "unknown protocol 'gkd'"),
         (["--protocol", "choi-as-published"], "CHOI's split, crop and metric are not known"),
-        (["--protocol", "rirn-as-published"], "has 6 mm"),
+        (["--protocol", "rirn-as-published"], "has 9 mm"),
         (["--metrics", "dice,dise"], "unknown metric 'dise'"),
         (["--subsets", "flair,t2f"], "subset flair is given twice"),
     ],

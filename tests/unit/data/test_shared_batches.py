@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,10 +19,9 @@ SETTINGS = SamplingSettings(patch=(16, 16, 16), batch=6)
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+def cohort(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     root = tmp_path_factory.mktemp("shared")
-    assert main(["phantom", "--cases", "3", "--spacing", "6", "--workers", "1", "--out", str(root / "raw")]) == 0
-    words = ["import", str(root / "raw"), "--spacing", "6", "--workers", "1", "--out", str(root / "cohort")]
+    words = ["import", str(five_patients), "--spacing", "6", "--workers", "1", "--out", str(root / "cohort")]
     assert main(words) == 0
     return Cohort.open(root / "cohort")
 

@@ -32,7 +32,8 @@ from limbeck.evaluation.table import Row
 
 MATRIX = Path(__file__).parents[1] / "configs" / "distillation.yaml"
 ALONE = "supervised"
-RIVALS = (ALONE, "dropout")
+# Lone students, of classes and of overlapping regions, and one network for all subsets.
+RIVALS = (ALONE, "pkdr_teacher", "dropout")
 
 # Subset and case -> mean Dice.
 Scores = Mapping[tuple[Subset, str], float]
@@ -123,7 +124,7 @@ def page(rows: Mapping[float, Sequence[Row]]) -> Iterator[str]:
     students = {method: scores for method, scores in students.items() if scores}
     yield from means(students, rows)
     yield from rules(rows[1.0])
-    for rival in RIVALS:
+    for rival in (rival for rival in RIVALS if rival in students):
         yield f"\nAgainst {rival}, for equal steps:\n"
         others = {method: scores for method, scores in students.items() if method not in (rival, ALONE)}
         yield from differences({method: (scores, students[rival]) for method, scores in others.items()})

@@ -1,7 +1,6 @@
 """What each term of each method gives, on the data and the budget of benchmarks/distillation.py.
 
 python benchmarks/ablations.py --evidence distillation            hours on two cores, after distillation.py
-python benchmarks/ablations.py --evidence distillation --only gkd pkdr
 
 Each method's rows are those of its paper's ablation (MTCM-KD's those of its authors' files, of CHOI and of our own
 method the questions that are open), for the students that the paper took. Teachers are not trained again. What is
@@ -133,17 +132,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--matrix", type=Path, default=MATRIX)
     parser.add_argument("--evidence", type=Path, default=Path("distillation"), help="what distillation.py was given")
-    parser.add_argument("--only", nargs="+", default=[own.method for own in ABLATIONS], metavar="METHOD")
     arguments = parser.parse_args()
     whole = table.read(arguments.evidence / "equal-steps" / "results.csv")
     lines: list[str] = []
     rows: list[Row] = []
     for ablation in ABLATIONS:
-        if ablation.method in arguments.only:
-            parts = [(part, trained(ablation, part, arguments.matrix, arguments.evidence)) for part in ablation.parts]
-            lines += page(ablation, whole, parts)
-            rows += [row for _, own in parts for row in own]
-            print("\n".join(lines), flush=True)
+        parts = [(part, trained(ablation, part, arguments.matrix, arguments.evidence)) for part in ablation.parts]
+        lines += page(ablation, whole, parts)
+        rows += [row for _, own in parts for row in own]
+        print("\n".join(lines), flush=True)
     (arguments.evidence / "ablations.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     write_runs(rows, arguments.evidence / "ablation-runs.csv")
 

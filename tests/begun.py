@@ -37,7 +37,7 @@ class Begun:
     """
 
     def __init__(self, *words: object, first: Callable[[], object] = int, **environment: str) -> None:
-        # Gone with this object.
+        # Gone when the tests end.
         self._told = [tempfile.NamedTemporaryFile() for _ in range(2)]  # noqa: SIM115
         given = [str(word) for word in words], [file.name for file in self._told], first, environment
         self._process = _SERVER.Process(target=_become, args=given)

@@ -24,20 +24,8 @@ from limbeck.durable import sha256
 from limbeck.lock import held
 from limbeck.training import trainer
 
-FAST = [
-    "--width",
-    "8",
-    "--patch",
-    "16,16,16",
-    "--folds",
-    "3",
-    "--batch",
-    "1",
-    "--precision",
-    "float32",
-    "--device",
-    "cpu",
-]
+FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--batch", "1"]
+FAST += ["--precision", "float32", "--device", "cpu"]
 # A few windows to a case.
 COARSE = ["--spacing", "9"]
 LENGTH = ["--steps", "7", "--epoch-steps", "2", "--validate-every", "3", "--save-every", "4", "--log-every", "3"]

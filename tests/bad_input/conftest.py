@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+from some_patients import copy_first
 from workbench import FAST, Bench
 
 from limbeck.cli import main
@@ -13,8 +13,7 @@ from limbeck.cli import main
 def made(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Four phantoms, their cohort, a teacher, a FLAIR student of its width, and a twice as wide network."""
     bench = Bench(tmp_path_factory.mktemp("bad-input"))
-    for case in sorted(path for path in five_patients.iterdir() if path.is_dir())[:4]:
-        shutil.copytree(case, bench.phantoms / case.name)
+    copy_first(five_patients, 4, bench.phantoms)
     reading = ["import", str(bench.phantoms), "--spacing", "6", "--workers", "1", "--out", str(bench.cohort)]
     assert main(reading) == 0
     for run, words in (

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from some_patients import copy_first
 from workbench import FAST, MODEL, USAGE
 
 from limbeck.cli import main
@@ -86,8 +87,7 @@ def test_a_method_without_any_term_is_refused(bench) -> None:
 
 def test_a_teacher_that_knows_the_cases_held_out_in_another_cohort(bench, tmp_path) -> None:
     """A cohort with one case less draws other folds: what the teacher learnt from may be the student's test case."""
-    for folder in sorted(path for path in bench.phantoms.iterdir() if path.is_dir())[:3]:
-        shutil.copytree(folder, tmp_path / "phantoms" / folder.name)
+    copy_first(bench.phantoms, 3, tmp_path / "phantoms")
     smaller = tmp_path / "cohort"
     words = ["import", tmp_path / "phantoms", "--spacing", "6", "--workers", "1", "--out", smaller]
     assert main([str(word) for word in words]) == 0

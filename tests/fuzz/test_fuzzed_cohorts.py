@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from some_patients import copy_first
 
 from limbeck.anatomy import LABEL_SCHEMES, Modality
 from limbeck.cli import main
@@ -49,8 +50,7 @@ _HOSTILE: tuple[Any, ...] = (
 def original(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small phantoms as a cohort."""
     root = tmp_path_factory.mktemp("cohorts")
-    for case in sorted(path for path in five_patients.iterdir() if path.is_dir())[:2]:
-        shutil.copytree(case, root / "phantoms" / case.name)
+    copy_first(five_patients, 2, root / "phantoms")
     reading = ["import", str(root / "phantoms"), "--spacing", "6", "--workers", "1", "--out", str(root / "cohort")]
     assert main(reading) == 0
     return root / "cohort"

@@ -17,6 +17,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nifti_files import spoil
+from some_patients import copy_first
 
 import limbeck
 from limbeck.anatomy import Modality
@@ -52,8 +53,7 @@ class Made:
 def made(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("commands")
     three, cohort = root / "phantoms", root / "cohort"
-    for case in sorted(path for path in five_patients.iterdir() if path.is_dir())[:3]:
-        shutil.copytree(case, three / case.name)
+    copy_first(five_patients, 3, three)
     assert run("import", three, *_READING, "--out", cohort) == 0
     training = ["train", "supervised", "--data", cohort, "--subset", "flair", "--out", root / "runs", "--steps", 1]
     assert run(*training, *_FAST) == 0

@@ -16,6 +16,7 @@ from limbeck.anatomy import Modality, Subset
 from limbeck.batch import View
 from limbeck.data.cohort import CohortCase
 from limbeck.errors import ModelError, UsageError
+from limbeck.inference.convolution import by_blocks
 from limbeck.inference.crop import CentreCrop
 from limbeck.inference.scored import Scored, background
 from limbeck.inference.sliding import Position, sliding_window
@@ -121,7 +122,8 @@ class Predictor:
 
     def _predict(self, view: View) -> Tensor:
         view = View(view.images.float(), view.available, view.origin)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        with autocast, by_blocks(self.device, self.bf16):
             return self.method.predict(view)
 
 

@@ -1,10 +1,11 @@
 """What each term of each method gives, on the data and the budget of benchmarks/distillation.py.
 
-python benchmarks/ablations.py --evidence distillation            hours on two cores, after distillation.py
+python benchmarks/ablations.py --out distillation      hours on two cores, after distillation.py
+python benchmarks/ablations.py --tables                the tables alone, of what is recorded
 
 Each method's rows are those of its paper's ablation (MTCM-KD's those of its authors' files, of CHOI and of our own
-method the questions that are open), for the students that the paper took. Teachers are not trained again. What is
-finished is kept: the same command goes on.
+method the questions that are open), for the students that the paper took. Rows are kept in docs/results/distillation;
+the same command goes on where it stopped.
 
 Each row is compared with the whole method, patient by patient: by the mean of Dice over WT, TC and ET, over seeds, and
 over subsets where there are several. Intervals are bootstrapped by patient; p is Wilcoxon's, adjusted by Holm over the
@@ -14,23 +15,22 @@ rows of one method.
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distillation import ALONE, MATRIX, Scores, benchmark, derived, difference, of_method, write_runs
+from distillation import ALONE, MATRIX, RECORD, by_patient, difference, write_runs
+from recorded import Evidence
 
 from limbeck.anatomy import Subset
-from limbeck.evaluation import table
 from limbeck.evaluation.statistics import holm, mean
 from limbeck.evaluation.table import Row
-from limbeck.methods import find
 
 _NO_FUSION = {"fusion_weight": 0.0, "deep_weight": 0.0, "soft_fusion_weight": 0.0}
 _NO_CLASSES = {"class_relation_weight": 0.0}
 _NO_POSITIONS = {"position_relation_weight": 0.0}
 _NO_GAME = {"adversarial_weight": 0.0}
+_LONE = "a student alone"
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class Ablation:
     subsets: tuple[str, ...]
     parts: tuple[Part, ...]
     printed: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def served(self) -> list[Subset]:
+        """The subsets themselves."""
+        return [Subset.parse(words) for words in self.subsets]
 
 
 ABLATIONS = (
@@ -118,10 +123,12 @@ ABLATIONS = (
     ),
     Ablation(
         "limbeck",
-        ("flair", "t1", "t1ce", "t2"),
+        ("flair", "t1ce"),
         (
-            Part("start alone", {"soft_label_weight": 0.0}),
-            Part("soft labels alone", {"start": "fresh"}),
+            Part("classes instead of regions", {"terms": "classes"}),
+            Part("no soft labels", {"soft_label_weight": 0.0}),
+            Part("no start", {"start": "fresh"}),
+            Part("regions alone", {"start": "fresh", "soft_label_weight": 0.0}),
         ),
     ),
 )
@@ -131,63 +138,53 @@ def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--matrix", type=Path, default=MATRIX)
-    parser.add_argument("--evidence", type=Path, default=Path("distillation"), help="what distillation.py was given")
+    parser.add_argument("--out", type=Path, default=Path("distillation"), help="what distillation.py was given")
+    parser.add_argument("--record", type=Path, default=RECORD, help="for rows")
+    parser.add_argument("--seeds", default="0", help="of the matrix's, these [0]")
+    parser.add_argument("--tables", action="store_true", help="of what is recorded; train nothing")
     arguments = parser.parse_args()
-    whole = table.read(arguments.evidence / "equal-steps" / "results.csv")
-    lines: list[str] = []
-    rows: list[Row] = []
+    evidence = Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    trained: list[Row] = []
     for ablation in ABLATIONS:
-        parts = [(part, trained(ablation, part, arguments.matrix, arguments.evidence)) for part in ablation.parts]
-        lines += page(ablation, whole, parts)
-        rows += [row for _, own in parts for row in own]
-        print("\n".join(lines), flush=True)
-    (arguments.evidence / "ablations.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    write_runs(rows, arguments.evidence / "ablation-runs.csv")
+        rows = {part.name: students(evidence, ablation, part.settings, seeds) for part in ablation.parts}
+        whole = students(evidence, ablation, {}, seeds)
+        alone = [row for row in evidence.rows(ALONE, seeds=seeds) if row.subset in ablation.served]
+        print("\n".join(page(ablation, whole, alone, rows)), flush=True)
+        trained += [row for own in rows.values() for row in own]
+    write_runs(trained, arguments.record / "ablation-runs.csv")
 
 
-def trained(ablation: Ablation, part: Part, matrix: Path, evidence: Path) -> list[Row]:
-    """The rows of one part, trained and scored where that is not done yet."""
-    folder = evidence / "ablations" / f"{ablation.method}, {part.name}"
-    asked = derived(matrix, folder.with_suffix(".yaml"), ablation.method, part.settings, ablation.subsets)
-    share_teachers(find(ablation.method).needs.values(), evidence / "equal-steps" / "runs", folder / "runs")
-    rows = benchmark(asked, folder, "--data", str(evidence / "equal-steps" / "cohort"))
-    return [row for row in rows if row.method == ablation.method]
+def students(evidence: Evidence, ablation: Ablation, settings: Mapping[str, object], seeds: Sequence[int]) -> list[Row]:
+    """The rows of a method's students, with some settings changed; the whole method's come from the comparison."""
+    rows = evidence.rows(ablation.method, settings, ablation.subsets if settings else (), seeds)
+    return [row for row in rows if row.method == ablation.method and row.subset in ablation.served]
 
 
-def share_teachers(methods: Iterator[str] | Sequence[str], source: Path, out: Path) -> None:
-    """Copy finished runs of these methods that see all sequences, or any, so that a matrix finds them done."""
-    for method in methods:
-        for sees in (Subset.parse("all"), "any"):
-            for run in source.glob(f"{method}-{sees}-*"):
-                shutil.copytree(run, out / run.name, dirs_exist_ok=True)
-
-
-def page(ablation: Ablation, whole: Sequence[Row], parts: Sequence[tuple[Part, Sequence[Row]]]) -> Iterator[str]:
-    """A method's table, as Markdown."""
-    subsets = [Subset.parse(words) for words in ablation.subsets]
-    full = _of(of_method(whole, ablation.method), subsets)
-    alone = _of(of_method(whole, ALONE), subsets)
-    yield f"\n{ablation.method}, students of {', '.join(ablation.subsets)}:\n"
+def page(
+    ablation: Ablation, whole: Sequence[Row], alone: Sequence[Row], parts: Mapping[str, Sequence[Row]]
+) -> Iterator[str]:
+    """A method's table, as Markdown; of parts that were trained."""
+    full = by_patient(whole)
+    seeds = ", ".join(str(seed) for seed in sorted({row.seed for row in whole}))
+    yield f"\n{ablation.method}, students of {', '.join(ablation.subsets)}, seeds {seeds}:\n"
     yield "| what is left | the paper's Dice, % | Dice | gain of the whole | 95 % interval | better in | p (Holm) |"
     yield "|---|--:|--:|--:|---|--:|--:|"
     yield f"| the whole method | {_said(ablation.printed[0])} | {mean(list(full.values())):.3f} | | | | |"
-    rows = {part.name: (part.printed, of_method(rows, ablation.method)) for part, rows in parts}
-    rows["a student alone"] = (ablation.printed[1], alone)
-    gains = {name: difference(full, scores, list(full)) for name, (_, scores) in rows.items()}
+    printed = {part.name: part.printed for part in ablation.parts} | {_LONE: ablation.printed[1]}
+    rows = {name: by_patient(own) for name, own in {**parts, _LONE: alone}.items() if own}
+    gains = {name: difference(full, scores, list(full)) for name, scores in rows.items()}
     adjusted = holm([gain.p for gain in gains.values()])
     for (name, gain), p in zip(gains.items(), adjusted, strict=True):
-        paper, scores = rows[name]
         between = f"{gain.interval.low:+.3f} to {gain.interval.high:+.3f}" if gain.interval else ""
-        left = f"| {name} | {_said(paper)} | {mean(list(scores.values())):.3f} | {gain.mean:+.3f} | {between}"
+        left = (
+            f"| {name} | {_said(printed[name])} | {mean(list(rows[name].values())):.3f} | {gain.mean:+.3f} | {between}"
+        )
         yield f"{left} | {gain.better} of {gain.count} | {p:.2g} |"
 
 
 def _said(printed: float | None) -> str:
     return "" if printed is None else f"{printed:.2f}"
-
-
-def _of(scores: Scores, subsets: Sequence[Subset]) -> Scores:
-    return {(subset, case): value for (subset, case), value in scores.items() if subset in subsets}
 
 
 if __name__ == "__main__":

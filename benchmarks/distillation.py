@@ -1,42 +1,59 @@
 """Whether distillation helps: every method against students that learn alone, for equal steps and for equal computing.
 
-python benchmarks/distillation.py --out distillation                                     hours on two cores
-python benchmarks/distillation.py --matrix MATRIX.yaml --factors 2 --out FOLDER          another matrix
+python benchmarks/distillation.py --out distillation             hours on two cores; its table from what is recorded
+python benchmarks/distillation.py --tables                       the tables alone: a minute, nothing is trained
+python benchmarks/distillation.py --matrix MATRIX.yaml --record FOLDER          another matrix
 
-First `limbeck benchmark` trains and scores the matrix, in which every student takes the same number of steps. Then
-lone students take as many times more steps as `--factors` says, so that a method whose step costs twice as much has a
-lone rival that computed as long. A teacher's own training, which serves all students of its seed, is in no factor.
-Students of `limbeck` begin where the generalist's training ended, so two variants tell the start from the soft labels.
-What is finished is kept: the same command goes on.
+Seed by seed, `limbeck benchmark` trains and scores each method of the matrix, in which every student takes the same
+number of steps, and lone students that take fewer or more: a method whose step costs twice as much has a lone rival
+that computed as long. A teacher's own training, which serves all students of its seed, is in no factor. Rows are kept
+in docs/results/distillation; the same command goes on where it stopped, on another machine too.
 
-Differences are paired: a patient counts once for each subset, by the mean of Dice over WT, TC and ET and over seeds.
-Intervals are bootstrapped by patient; p is Wilcoxon's, adjusted by Holm over all rows of a table.
+Tables are of the seeds that all methods have. Differences are paired: a patient counts once for each subset, by the
+mean of Dice over WT, TC and ET and over seeds. Intervals are bootstrapped by patient; p is Wilcoxon's, adjusted by Holm
+over all rows of a table.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-import yaml
+from recorded import Evidence, distinct
 
 from limbeck.anatomy import Region, Subset
-from limbeck.evaluation import table
 from limbeck.evaluation.statistics import Bootstrap, Interval, holm, mean, paired_wilcoxon
 from limbeck.evaluation.summary import MEAN, by_case, seed_means
 from limbeck.evaluation.table import Row
 
 MATRIX = Path(__file__).parents[1] / "configs" / "distillation.yaml"
-ALONE = "supervised"
-# Lone students, of classes and of overlapping regions, and one network for all subsets.
-RIVALS = (ALONE, "pkdr_teacher", "dropout")
+RECORD = Path(__file__).parents[1] / "docs" / "results" / "distillation"
+# Students that learn alone: of classes, and of overlapping regions.
+ALONE, REGIONS = "supervised", "pkdr_teacher"
+RIVALS = (ALONE, REGIONS, "dropout")
+EVERYTHING = Subset.parse("all")
+# Times the steps: how far students have come, and what the dearer methods' computing would buy.
+LONE = ((ALONE, 0.5), (ALONE, 2.25), (REGIONS, 2.25))
 
 # Subset and case -> mean Dice.
 Scores = Mapping[tuple[Subset, str], float]
+
+
+@dataclass(frozen=True)
+class Length:
+    """A method, trained for so many times the matrix's steps."""
+
+    method: str
+    factor: float = 1.0
+
+    def __str__(self) -> str:
+        return self.method if self.factor == 1 else f"{self.method}, {self.factor:g} times the steps"
+
+
+Measured = Mapping[Length, Sequence[Row]]
 
 
 @dataclass(frozen=True)
@@ -62,46 +79,37 @@ def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--matrix", type=Path, default=MATRIX)
-    parser.add_argument("--factors", default="1.5,2.5,4.5", help="times the steps, for lone students [1.5,2.5,4.5]")
-    parser.add_argument("--out", type=Path, default=Path("distillation"))
+    parser.add_argument("--out", type=Path, default=Path("distillation"), help="for phantoms and runs")
+    parser.add_argument("--record", type=Path, default=RECORD, help="for rows")
+    parser.add_argument("--seeds", help="of the matrix's, these: 0,1 [all]")
+    parser.add_argument("--tables", action="store_true", help="of what is recorded; train nothing")
     arguments = parser.parse_args()
-    whole = benchmark(arguments.matrix, arguments.out / "equal-steps")
-    cohort = ("--data", str(arguments.out / "equal-steps" / "cohort"))
-    rows = {1.0: whole}
-    steps = yaml.safe_load(arguments.matrix.read_text(encoding="utf-8"))["settings"]["steps"]
-    for factor in map(float, filter(None, arguments.factors.split(","))):
-        name = f"alone-{factor:g}"
-        longer = derived(arguments.matrix, arguments.out / f"{name}.yaml", ALONE, {"steps": round(factor * steps)})
-        rows[factor] = benchmark(longer, arguments.out / name, *cohort)
-    text = "\n".join(page(rows))
-    print(text)
-    (arguments.out / "table.md").write_text(text + "\n", encoding="utf-8")
-    write_runs([row for some in rows.values() for row in some], arguments.out / "runs.csv")
+    evidence = Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
+    seeds = [int(seed) for seed in arguments.seeds.split(",")] if arguments.seeds else evidence.content["seeds"]
+    students, teachers = measured(evidence, seeds)
+    if not students:
+        raise SystemExit(f"{arguments.record} holds no seed of this matrix as a whole: run this without --tables")
+    print("\n".join(page(students, teachers)))
+    write_runs([*chain(*students.values()), *teachers], arguments.record / "runs.csv")
 
 
-def benchmark(matrix: Path, out: Path, *options: str) -> list[Row]:
-    """The rows of a matrix, trained and scored where that is not done yet.
-
-    Raises:
-        SystemExit: it failed, and has said why.
-    """
-    words = [sys.executable, "-m", "limbeck", "benchmark", str(matrix), "--out", str(out), *options]
-    done = subprocess.run(words, check=False)
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    return table.read(out / "results.csv")
-
-
-def derived(matrix: Path, out: Path, method: str, settings: Mapping[str, object], subsets: Sequence[str] = ()) -> Path:
-    """Write the matrix for one method, and its teachers, with other settings, or for fewer subsets; returns where."""
-    content = yaml.safe_load(matrix.read_text(encoding="utf-8"))
-    content["methods"] = [method]
-    content["method_settings"] = {method: {**content["method_settings"].get(method, {}), **settings}}
-    content["subsets"] = list(subsets) or content["subsets"]
-    content["recipe"] = str((matrix.parent / content["recipe"]).resolve())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    return out
+def measured(evidence: Evidence, seeds: Sequence[int]) -> tuple[Measured, list[Row]]:
+    """Rows of the seeds that are whole: students by what they learnt and how long, and teachers."""
+    content = evidence.content
+    students: dict[Length, list[Row]] = {}
+    teachers: list[Row] = []
+    for seed in seeds:
+        own = {Length(method): evidence.rows(method, seeds=[seed]) for method in content["methods"]}
+        for method, factor in LONE:
+            settings = {"steps": round(factor * content["settings"]["steps"])}
+            own[Length(method, factor)] = evidence.rows(method, settings, seeds=[seed])
+        if not all(own.values()):
+            continue
+        for length, rows in own.items():
+            mine = [row for row in rows if row.method == length.method and row.subset != EVERYTHING]
+            students.setdefault(length, []).extend(mine)
+        teachers += [row for row in chain(*own.values()) if row.subset == EVERYTHING]
+    return students, distinct(teachers)
 
 
 def write_runs(rows: Sequence[Row], path: Path) -> None:
@@ -118,67 +126,58 @@ def write_runs(rows: Sequence[Row], path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def page(rows: Mapping[float, Sequence[Row]]) -> Iterator[str]:
+def page(students: Measured, teachers: Sequence[Row]) -> Iterator[str]:
     """All tables, as Markdown."""
-    students = {method: of_method(rows[1.0], method) for method in dict.fromkeys(row.method for row in rows[1.0])}
-    students = {method: scores for method, scores in students.items() if scores}
-    yield from means(students, rows)
-    yield from rules(rows[1.0])
-    for rival in (rival for rival in RIVALS if rival in students):
+    scores = {length: by_patient(rows) for length, rows in students.items()}
+    equal = {length.method: found for length, found in scores.items() if length.factor == 1}
+    yield from means(students, scores)
+    yield from rules([row for rows in students.values() for row in rows])
+    told = {method: [row.value for row in teachers if row.method == method] for method in _methods(teachers)}
+    yield "Teachers, with all four sequences: " + ", ".join(f"{name} {mean(own):.3f}" for name, own in told.items())
+    for rival in (rival for rival in RIVALS if rival in equal):
         yield f"\nAgainst {rival}, for equal steps:\n"
-        others = {method: scores for method, scores in students.items() if method not in (rival, ALONE)}
-        yield from differences({method: (scores, students[rival]) for method, scores in others.items()})
-    for factor in sorted(set(rows) - {1.0}):
-        yield f"\nAgainst students that learn alone for {factor:g} times the steps:\n"
-        alone = of_method(rows[factor], ALONE)
-        others = {method: scores for method, scores in students.items() if method not in RIVALS}
-        yield from differences({method: (scores, alone) for method, scores in others.items()})
+        others = {method: found for method, found in equal.items() if method not in (rival, ALONE)}
+        yield from differences({method: (found, equal[rival]) for method, found in others.items()})
+    for longer in (length for length in scores if length.factor > 1):
+        yield f"\nAgainst {longer}:\n"
+        others = {method: found for method, found in equal.items() if method not in RIVALS}
+        yield from differences({method: (found, scores[longer]) for method, found in others.items()})
 
 
 def rules(rows: Sequence[Row]) -> Iterator[str]:
     """What stands under the means: how many were scored, in which folds and seeds, and how empty regions count."""
-    scored = [row for row in rows if row.metric == "dice"]
-    told = {name: sorted({getattr(row, name) for row in scored}) for name in ("fold", "seed")}
+    told = {name: sorted({getattr(row, name) for row in rows}) for name in ("fold", "seed")}
     folds, seeds = (", ".join(map(str, numbers)) for numbers in told.values())
-    empty = len({(row.run, row.case, row.region) for row in scored if row.note})
-    yield f"\nn = {len({row.case for row in scored})} patients; fold {folds}; seeds {seeds}. Dice, mean of WT, TC, ET;"
-    yield f"both empty 1, one empty 0, which happened in {empty} of {len(scored)} regions. No case is left out."
+    empty = sum(bool(row.note) for row in rows)
+    yield f"\nn = {len({row.case for row in rows})} patients; fold {folds}; seeds {seeds}. Dice, mean of WT, TC, ET;"
+    yield f"both empty 1, one empty 0, which happened in {empty} of {len(rows)} regions. No case is left out."
 
 
-def of_method(rows: Sequence[Row], method: str) -> Scores:
-    """Mean Dice over regions and seeds by subset and case; that of teachers, which see everything, is left out."""
-    everything = Subset.parse("all")
-    mine = [row for row in rows if row.method == method and row.subset != everything]
-    subsets = dict.fromkeys(row.subset for row in mine)
-    found = {subset: by_case([row for row in mine if row.subset == subset], "dice")[MEAN] for subset in subsets}
+def by_patient(rows: Sequence[Row]) -> Scores:
+    """Mean Dice over regions and seeds by subset and case."""
+    subsets = dict.fromkeys(row.subset for row in rows)
+    found = {subset: by_case([row for row in rows if row.subset == subset], "dice")[MEAN] for subset in subsets}
     return {(subset, case): value for subset, cases in found.items() for case, value in cases.items()}
 
 
-def means(students: Mapping[str, Scores], rows: Mapping[float, Sequence[Row]]) -> Iterator[str]:
-    """A line for each method, a column for each subset."""
-    subsets = list(dict.fromkeys(subset for scores in students.values() for subset, _ in scores))
-    yield "| method | " + " | ".join(map(str, subsets)) + " | seeds apart |"
-    yield "|---|" + "--:|" * (len(subsets) + 1)
-    for method, scores in students.items():
-        yield _line(method, scores, subsets, rows[1.0])
-    for factor in sorted(set(rows) - {1.0}):
-        yield _line(
-            f"{ALONE}, {factor:g} times the steps", of_method(rows[factor], ALONE), subsets, rows[factor], ALONE
-        )
+def means(students: Measured, scores: Mapping[Length, Scores]) -> Iterator[str]:
+    """A line for each method and length, a column for each subset, and the most that seeds are apart in a column."""
+    subsets = list(dict.fromkeys(subset for own in scores.values() for subset, _ in own))
+    yield "| method | " + " | ".join(map(str, subsets)) + " | mean | seeds apart |"
+    yield "|---|" + "--:|" * (len(subsets) + 2)
+    for length, rows in students.items():
+        own = {subset: [value for (mine, _), value in scores[length].items() if mine == subset] for subset in subsets}
+        cells = [f"{mean(values):.3f}" if values else "" for values in own.values()]
+        whole = f"{mean([mean(values) for values in own.values()]):.3f}" if all(own.values()) else ""
+        by_seed = [
+            seed_means([row for row in rows if row.subset == subset], "dice").get(MEAN, []) for subset in subsets
+        ]
+        apart = max(max(values) - min(values) for values in by_seed if values)
+        yield f"| {length} | {' | '.join(cells)} | {whole} | {apart:.3f} |"
 
 
-def _line(name: str, scores: Scores, subsets: Sequence[Subset], rows: Sequence[Row], method: str | None = None) -> str:
-    cells = []
-    for subset in subsets:
-        values = [value for (own, _), value in scores.items() if own == subset]
-        cells.append(f"{mean(values):.3f}" if values else "")
-    mine = [row for row in rows if row.method == (method or name)]
-    spreads = []
-    for subset in subsets:
-        if by_seed := seed_means([row for row in mine if row.subset == subset], "dice"):
-            spreads.append(max(by_seed[MEAN]) - min(by_seed[MEAN]))
-    apart = f"{max(spreads):.3f}" if spreads else ""
-    return f"| {name} | {' | '.join(cells)} | {apart} |"
+def _methods(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.method for row in rows))
 
 
 def differences(pairs: Mapping[str, tuple[Scores, Scores]]) -> Iterator[str]:

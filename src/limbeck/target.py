@@ -76,6 +76,22 @@ def regions(labels: Tensor) -> Tensor:
     return torch.stack([inside(labels, region) for region in Region], dim=1).float()
 
 
+def region_logits(logits: Tensor) -> Tensor:
+    """Logits `[B,4,*]` of exclusive classes to those of the nested regions WT, TC, ET, `[B,3,*]`.
+
+    The sigmoid of a region's logit is the sum of its classes' probabilities: log(p / (1 - p)) is the log-sum-exp of the
+    logits inside less that of those outside.
+    """
+    classes = (Label.BACKGROUND, *_TISSUES)
+    inner = [[index for index, label in enumerate(classes) if label in region.labels] for region in Region]
+    outer = [[index for index in range(len(classes)) if index not in own] for own in inner]
+    found = [
+        logits[:, own].logsumexp(dim=1) - logits[:, others].logsumexp(dim=1)
+        for own, others in zip(inner, outer, strict=True)
+    ]
+    return torch.stack(found, dim=1)
+
+
 def inside(labels: Tensor, region: Region) -> Tensor:
     """Where a label map lies in a region: bool, of the labels' shape."""
     # A table is ten times faster than torch.isin.

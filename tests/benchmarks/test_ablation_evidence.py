@@ -1,4 +1,4 @@
-"""The ablations of the evidence: rows that methods accept, teachers not trained twice, and what is compared."""
+"""The ablations of the evidence: rows that methods accept, and what is compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import ablations
 import pytest
 import yaml
-from distillation import MATRIX, derived
+from distillation import MATRIX
+from recorded import derived
 
 from limbeck.anatomy import Region, Subset
 from limbeck.benchmark import matrix
@@ -31,34 +32,19 @@ def rows(method: str, subset: str, dice: float) -> list[Row]:
 
 @pytest.mark.parametrize(("ablation", "part"), PARTS, ids=[f"{one.method}, {part.name}" for one, part in PARTS])
 def test_each_row_is_a_matrix_that_can_be_trained(ablation, part, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    path = derived(MATRIX, tmp_path / "row.yaml", ablation.method, part.settings, ablation.subsets)
+    path = tmp_path / "row.yaml"
+    path.write_text(yaml.safe_dump(derived(MATRIX, ablation.method, part.settings, ablation.subsets, 0)))
     planned = plan(matrix.read(path), _parse)
     cells = [cell for cell in planned.cells.values() if cell.method == ablation.method]
-    assert len(cells) == 3 * len(ablation.subsets) and not planned.left_out
+    assert len(cells) == len(ablation.subsets) and not planned.left_out
     settings = cells[0].parts["method_settings"]
     assert {name: getattr(settings, name) for name in part.settings} == dict(part.settings)
 
 
-def test_a_row_keeps_what_the_matrix_sets_for_its_method(tmp_path: Path) -> None:
-    path = derived(MATRIX, tmp_path / "row.yaml", "rirn", {"position_relation_weight": 0.0}, ["t1ce"])
-    given = yaml.safe_load(path.read_text())
-    assert given["method_settings"] == {"rirn": {"adversarial_weight": 0.001, "position_relation_weight": 0.0}}
-    assert given["subsets"] == ["t1ce"]
-
-
-def test_teachers_are_taken_along_and_students_are_not(tmp_path: Path) -> None:
-    names = ["supervised-flair+t1+t1ce+t2-f0-s0-aa", "supervised-flair-f0-s0-bb", "gkd-flair-f0-s0-cc"]
-    for name in names:
-        (tmp_path / "whole" / name).mkdir(parents=True)
-    ablations.share_teachers(["supervised"], tmp_path / "whole", tmp_path / "part")
-    assert [run.name for run in (tmp_path / "part").iterdir()] == names[:1]
-
-
 def test_the_whole_is_compared_with_each_part_and_with_a_student_alone() -> None:
     (ablation,) = (one for one in ablations.ABLATIONS if one.method == "gkd")
-    whole = [*rows("gkd", "flair", 0.6), *rows("gkd", "t1", 0.1), *rows("supervised", "flair", 0.5)]
-    parts = [(part, rows("gkd", "flair", dice)) for part, dice in zip(ablation.parts, (0.58, 0.61), strict=True)]
-    text = list(ablations.page(ablation, whole, parts))
+    parts = {part.name: rows("gkd", "flair", dice) for part, dice in zip(ablation.parts, (0.58, 0.61), strict=True)}
+    text = list(ablations.page(ablation, rows("gkd", "flair", 0.6), rows("supervised", "flair", 0.5), parts))
     assert "| the whole method | 69.64 | 0.635 | | | | |" in text
     told = [line.split(" | ")[:4] for line in text[-3:]]
     assert told == [
@@ -68,3 +54,18 @@ def test_the_whole_is_compared_with_each_part_and_with_a_student_alone() -> None
     ]
     # The smallest p that eight signed ranks can have, times three rows.
     assert text[-1].endswith("| 8 of 8 | 0.023 |")
+
+
+def test_students_are_those_of_the_ablation_and_the_whole_method_is_the_comparison_s() -> None:
+    (ablation,) = (one for one in ablations.ABLATIONS if one.method == "gkd")
+    asked: list[object] = []
+
+    class Recorded:
+        def rows(self, *words: object) -> list[Row]:
+            asked.append(words)
+            return [*rows("gkd", "flair", 0.6), *rows("gkd", "t1", 0.1), *rows("supervised", "flair", 0.7)]
+
+    for settings in ({}, {"soft_label_weight": 0.0}):
+        found = ablations.students(Recorded(), ablation, settings, [0])  # type: ignore[arg-type]
+        assert {(row.method, row.subset) for row in found} == {("gkd", Subset.parse("flair"))}
+    assert asked == [("gkd", {}, (), [0]), ("gkd", {"soft_label_weight": 0.0}, ("flair",), [0])]

@@ -31,9 +31,15 @@ from torch import Tensor, nn
 from limbeck.anatomy import Subset
 from limbeck.batch import Batch, View
 from limbeck.errors import require
-from limbeck.losses import cross_entropy_dice, soft_label_divergence
+from limbeck.losses import (
+    binary_cross_entropy_dice,
+    cross_entropy_dice,
+    soft_label_divergence,
+    soft_region_entropy,
+)
 from limbeck.methods.base import Context, Method, NetworkSettings, Objectives, Progress, weighted
 from limbeck.networks.network import Network
+from limbeck.target import region_logits, regions
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,14 @@ class LIMBECKSettings(NetworkSettings):
         segmentation_weight: weight of cross-entropy + Dice.
         soft_label_weight: weight of the teacher's classes.
         temperature: softens both sides' class probabilities.
+        terms: what both terms compare: the three nested regions, or the four exclusive classes.
         start: the student's first weights: the teacher's, or fresh ones.
     """
 
     segmentation_weight: float = 1.0
     soft_label_weight: float = 0.5
     temperature: float = 2.0
+    terms: Literal["regions", "classes"] = "regions"
     start: Literal["teacher", "fresh"] = "teacher"
 
     def __post_init__(self) -> None:
@@ -78,22 +86,33 @@ class LIMBECK(Method[LIMBECKSettings]):
     def training_step(self, batch: Batch, progress: Progress) -> Iterator[Objectives]:
         """One descent on segmentation and soft labels."""
         settings = self.settings
-        student = self.student(batch.view.only(self.context.subset))
+        student = self.student(batch.view.only(self.context.subset)).logits
 
         def soft_labels() -> Tensor:
             with torch.no_grad():
-                teacher = self.frozen["teacher"](batch.complete)
-            return soft_label_divergence(student.logits, teacher.logits, settings.temperature).mean()
+                teacher = self.frozen["teacher"](batch.complete).logits
+            return self._apart(student, teacher)
 
         yield {
             "main": weighted(
-                segmentation=(
-                    settings.segmentation_weight,
-                    lambda: cross_entropy_dice(student.logits, batch.labels),
-                ),
+                segmentation=(settings.segmentation_weight, lambda: self._segmentation(student, batch.labels)),
                 soft_labels=(settings.soft_label_weight * settings.temperature**2, soft_labels),
             )
         }
+
+    def _segmentation(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.settings.terms == "classes":
+            return cross_entropy_dice(logits, labels)
+        return binary_cross_entropy_dice(region_logits(logits.float()), regions(labels))
+
+    def _apart(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """How far the student is from the teacher, softened: 0 where both say the same."""
+        temperature = self.settings.temperature
+        if self.settings.terms == "classes":
+            return soft_label_divergence(student, teacher, temperature).mean()
+        ours, theirs = region_logits(student.float()), region_logits(teacher.float())
+        excess = soft_region_entropy(ours, theirs, temperature) - soft_region_entropy(theirs, theirs, temperature)
+        return excess.sum(1).mean()
 
     def predict(self, view: View) -> Tensor:
         """Scores `[B,C,D,H,W]` from the student alone."""

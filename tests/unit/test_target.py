@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from limbeck.anatomy import Label, Region
-from limbeck.target import Target, inside, regions
+from limbeck.target import Target, inside, region_logits, regions
 
 TARGETS = pytest.mark.parametrize("target", list(Target), ids=lambda target: target.value)
 LABELS = torch.tensor([[[0, 1, 2], [3, 2, 0]], [[3, 3, 1], [0, 0, 2]]])
@@ -109,3 +109,14 @@ def test_scores_that_carry_gradients_are_decoded_too(target: Target) -> None:
     scores = target.activate(logits.clone().requires_grad_())
     assert torch.equal(target.decode(scores), target.decode(target.activate(logits)))
     assert scores.requires_grad
+
+
+def test_a_region_s_logit_is_that_of_its_classes_probabilities_together() -> None:
+    logits = torch.randn(2, 4, 3, 3, dtype=torch.float64) * 5
+    necrosis, oedema, enhancing = logits.softmax(1)[:, 1:].unbind(1)
+    together = torch.stack([necrosis + oedema + enhancing, necrosis + enhancing, enhancing], dim=1)
+    torch.testing.assert_close(region_logits(logits).sigmoid(), together)
+    # Where probabilities end in 0 or 1, logits go on.
+    assert region_logits(torch.tensor([[[200.0], [0.0], [-50.0], [0.0]]])).flatten().tolist() == pytest.approx(
+        [0.6931472 - 200, 0.6931472 - 200, -200.0], rel=1e-6
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -94,9 +94,10 @@ def segment_all(
         ResourceError: memory or disk ran out. In all cases, what is finished is kept.
     """
     outcomes: list[Outcome] = []
+    pending: deque[Future[Outcome]] = deque()
     reader, writer = Worker("reader"), Worker("writer")
 
-    def collect(pending: deque[Future[Outcome]], most: int) -> None:
+    def collect(most: int) -> None:
         while len(pending) > most:
             outcomes.append(pending.popleft().result())
             _let_go(outcomes[-1].error)
@@ -106,14 +107,17 @@ def segment_all(
     try:
         submitted = ((job, reader.submit(_read, model, job, options, overwrite)) for job in jobs)
         ahead = deque(islice(submitted, AHEAD))
-        pending: deque[Future[Outcome]] = deque()
         while ahead:
             job, reading = ahead.popleft()
             ahead.extend(islice(submitted, 1))
             pending.append(_compute(model, job, reading, options, writer))
             del reading
-            collect(pending, most=1)
-        collect(pending, most=0)
+            collect(most=1)
+        collect(most=0)
+    except Exception:
+        # What was computed before is written, though its turn may not have come yet.
+        wait(pending)
+        raise
     finally:
         for worker in (reader, writer):
             worker.stop()

@@ -9,18 +9,24 @@ from unit.methods.yielded import values
 
 from limbeck.anatomy import Subset
 from limbeck.batch import View
-from limbeck.losses import cross_entropy_dice, soft_label_divergence
+from limbeck.losses import (
+    binary_cross_entropy_dice,
+    cross_entropy_dice,
+    soft_label_divergence,
+    soft_region_entropy,
+)
 from limbeck.methods import build, find
 from limbeck.methods.base import Context
 from limbeck.methods.shared_teacher import SharedTeacher
 from limbeck.networks import NETWORKS
+from limbeck.target import region_logits, regions
 
 
-def pair(subset: Subset, network: str = "unet", shared: bool = False):  # type: ignore[no-untyped-def]
+def pair(subset: Subset, network: str = "unet", shared: bool = False, terms: str = "regions"):  # type: ignore[no-untyped-def]
     """A generalist, and a student that begins as it."""
     torch.manual_seed(3)
     teacher = build("dropout", find("dropout").Settings(width=8, network=network), Context(Subset.every()))
-    settings = find("limbeck").Settings(width=8, network=network)
+    settings = find("limbeck").Settings(width=8, network=network, terms=terms)
     answers = SharedTeacher(teacher) if shared else teacher
     return teacher.eval(), build("limbeck", settings, Context((subset,), teachers={"teacher": answers})).eval()
 
@@ -51,6 +57,19 @@ def test_a_fresh_start_is_another() -> None:
 def test_terms_are_their_weights_times_their_losses() -> None:
     method = make("limbeck", soft_label_weight=0.25, temperature=3.0).train()
     data = batch(method.context.subsets)
+    student = region_logits(method.student(data.complete[:, :1]).logits)
+    teacher = region_logits(method.frozen["teacher"](data.complete).logits)
+    floor = soft_region_entropy(teacher, teacher, 3.0)
+    expected = {
+        "segmentation": binary_cross_entropy_dice(student, regions(data.labels)),
+        "soft_labels": 0.25 * 9 * (soft_region_entropy(student, teacher, 3.0) - floor).sum(1).mean(),
+    }
+    assert values(method, data) == pytest.approx({name: float(v.detach()) for name, v in expected.items()}, rel=1e-6)
+
+
+def test_terms_of_classes_are_those_of_supervised_and_gkd() -> None:
+    method = make("limbeck", terms="classes", soft_label_weight=0.25, temperature=3.0).train()
+    data = batch(method.context.subsets)
     student = method.student(data.complete[:, :1])
     teacher = method.frozen["teacher"](data.complete)
     expected = {
@@ -58,6 +77,14 @@ def test_terms_are_their_weights_times_their_losses() -> None:
         "soft_labels": 0.25 * 9 * soft_label_divergence(student.logits, teacher.logits, 3.0).mean(),
     }
     assert values(method, data) == pytest.approx({name: float(v.detach()) for name, v in expected.items()}, rel=1e-6)
+
+
+@pytest.mark.parametrize("terms", ["regions", "classes"])
+def test_a_student_that_says_what_its_teacher_says_is_not_pulled(terms: str) -> None:
+    subset = Subset.parse("all")
+    _, student = pair(subset, terms=terms)
+    told = values(student, batch((subset,)))
+    assert told["soft_labels"] == pytest.approx(0.0, abs=1e-6) and told["segmentation"] > 0.1
 
 
 def test_without_soft_labels_the_teacher_is_not_asked() -> None:

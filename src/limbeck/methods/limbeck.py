@@ -4,18 +4,23 @@
 
 **Idea.** A network that has learnt to do with whatever sequences there are (`dropout`) is frozen as the teacher. The
 student for a subset begins as a copy of it that has lost the absent sequences' channels, and learns on from labels and
-from what the teacher says when it sees all four sequences.
+from what the teacher says when it sees all four sequences. Both terms compare the nested regions by which a
+segmentation is judged (WT, TC, ET), though the network's outputs are exclusive classes: a region's probability is the
+sum of its classes', so that ET lies within TC and TC within WT whatever the network says.
 
 **Equations.**
 Start, the generalist's weights without the absent channels -> `start` -> this file;
-Segmentation, cross-entropy + soft Dice -> `segmentation` -> `losses.cross_entropy_dice`;
-Soft labels, T^2 KL(teacher | student) (Hinton et al., 2015; GKD Eq. 1-2) -> `soft_labels` ->
-`losses.soft_label_divergence`.
+A region's logit, log(p / (1 - p)) of the sum p of its classes' probabilities -> `target.region_logits`;
+Segmentation, binary cross-entropy + soft Dice of the regions (PKDR Eq. 2-3) -> `segmentation` ->
+`losses.binary_cross_entropy_dice`;
+Soft labels, T^2 times the cross-entropy of softened regions above its floor, the teacher's entropy (PKDR Eq. 5, which
+has no T^2) -> `soft_labels` -> `losses.soft_region_entropy`.
 
-**Departures.** None, there being no paper.
+**Departures.** None, there being no paper. `terms: classes` is the earlier form, by which the weights in the box were
+trained: cross-entropy + soft Dice of classes, and T^2 KL(teacher | student) over them (GKD Eq. 1-2).
 
-**Weights.** Segmentation 1, as in `supervised`; soft labels 0.5, summed over classes and averaged over voxels and
-batch, times T^2, with T = 2: the weight that helped in the rough prototype from which this project grew.
+**Weights.** Segmentation 1, summed over regions; soft labels 0.5, summed over regions (or classes) and averaged over
+voxels and batch, times T^2, with T = 2: the weight that helped in the rough prototype from which this project grew.
 """
 
 from __future__ import annotations
@@ -48,8 +53,8 @@ class LIMBECKSettings(NetworkSettings):
 
     Attributes:
         segmentation_weight: weight of cross-entropy + Dice.
-        soft_label_weight: weight of the teacher's classes.
-        temperature: softens both sides' class probabilities.
+        soft_label_weight: weight of what the teacher says.
+        temperature: softens both sides' probabilities.
         terms: what both terms compare: the three nested regions, or the four exclusive classes.
         start: the student's first weights: the teacher's, or fresh ones.
     """

@@ -9,9 +9,9 @@ number of steps, and lone students that take fewer or more: a method whose step 
 that computed as long. A teacher's own training, which serves all students of its seed, is in no factor. Rows are kept
 in docs/results/distillation; the same command goes on where it stopped, on another machine too.
 
-Tables are of the seeds that all methods have. Differences are paired: a patient counts once for each subset, by the
-mean of Dice over WT, TC and ET and over seeds. Intervals are bootstrapped by patient; p is Wilcoxon's, adjusted by Holm
-over all rows of a table.
+Tables are of the seeds that all methods have; `--methods` asks for some, while others are not trained yet. Differences
+are paired: a patient counts once for each subset, by the mean of Dice over WT, TC and ET and over seeds. Intervals are
+bootstrapped by patient; p is Wilcoxon's, adjusted by Holm over all rows of a table.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ RECORD = Path(__file__).parents[1] / "docs" / "results" / "distillation"
 ALONE, REGIONS = "supervised", "pkdr_teacher"
 RIVALS = (ALONE, REGIONS, "dropout")
 EVERYTHING = Subset.parse("all")
-# Times the steps: how far students have come, and what the dearer methods' computing would buy.
-LONE = ((ALONE, 0.5), (ALONE, 2.25), (REGIONS, 2.25))
 
 # Subset and case -> mean Dice.
 Scores = Mapping[tuple[Subset, str], float]
@@ -53,6 +51,8 @@ class Length:
         return self.method if self.factor == 1 else f"{self.method}, {self.factor:g} times the steps"
 
 
+# How far students have come, and what the dearer methods' computing would buy.
+LONE = [Length(ALONE, 0.5), Length(ALONE, 2.25), Length(REGIONS, 2.25)]
 Measured = Mapping[Length, Sequence[Row]]
 
 
@@ -82,27 +82,30 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("distillation"), help="for phantoms and runs")
     parser.add_argument("--record", type=Path, default=RECORD, help="for rows")
     parser.add_argument("--seeds", help="of the matrix's, these: 0,1 [all]")
+    parser.add_argument(
+        "--methods", help="of the matrix's, these, for equal steps alone: supervised,gkd [all, all lengths]"
+    )
     parser.add_argument("--tables", action="store_true", help="of what is recorded; train nothing")
     arguments = parser.parse_args()
     evidence = Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
     seeds = [int(seed) for seed in arguments.seeds.split(",")] if arguments.seeds else evidence.content["seeds"]
-    students, teachers = measured(evidence, seeds)
+    methods = arguments.methods.split(",") if arguments.methods else evidence.content["methods"]
+    lengths = [Length(method) for method in methods] + ([] if arguments.methods else LONE)
+    students, teachers = measured(evidence, lengths, seeds)
     if not students:
         raise SystemExit(f"{arguments.record} holds no seed of this matrix as a whole: run this without --tables")
     print("\n".join(page(students, teachers)))
     write_runs([*chain(*students.values()), *teachers], arguments.record / "runs.csv")
 
 
-def measured(evidence: Evidence, seeds: Sequence[int]) -> tuple[Measured, list[Row]]:
+def measured(evidence: Evidence, lengths: Sequence[Length], seeds: Sequence[int]) -> tuple[Measured, list[Row]]:
     """Rows of the seeds that are whole: students by what they learnt and how long, and teachers."""
-    content = evidence.content
+    steps = evidence.content["settings"]["steps"]
     students: dict[Length, list[Row]] = {}
     teachers: list[Row] = []
     for seed in seeds:
-        own = {Length(method): evidence.rows(method, seeds=[seed]) for method in content["methods"]}
-        for method, factor in LONE:
-            settings = {"steps": round(factor * content["settings"]["steps"])}
-            own[Length(method, factor)] = evidence.rows(method, settings, seeds=[seed])
+        longer = {length: {"steps": round(length.factor * steps)} for length in lengths if length.factor != 1}
+        own = {length: evidence.rows(length.method, longer.get(length), seeds=[seed]) for length in lengths}
         if not all(own.values()):
             continue
         for length, rows in own.items():

@@ -83,7 +83,7 @@ class Recorded:
     """Evidence of which some is there."""
 
     train = False
-    content = {"methods": ["supervised", "gkd"], "settings": {"steps": 100}}  # noqa: RUF012 - never written to
+    content = {"settings": {"steps": 100}}  # noqa: RUF012 - never written to
 
     def __init__(self, lacking: tuple[str, int]) -> None:
         self.lacking = lacking
@@ -97,7 +97,8 @@ class Recorded:
 
 def test_tables_are_of_seeds_that_are_whole() -> None:
     evidence = Recorded(lacking=("gkd", 1))
-    students, teachers = distillation.measured(evidence, [0, 1, 2])  # type: ignore[arg-type]
+    lengths = [Length("supervised"), Length("gkd"), Length("supervised", 2.25)]
+    students, teachers = distillation.measured(evidence, lengths, [0, 1, 2])  # type: ignore[arg-type]
     assert {row.seed for own in students.values() for row in own} == {0, 2} == {row.seed for row in teachers}
     assert all(row.subset != distillation.EVERYTHING for own in students.values() for row in own)
     assert ("supervised", {"steps": 225}, (2,)) in evidence.asked

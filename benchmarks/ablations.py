@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distillation import ALONE, MATRIX, RECORD, by_patient, difference, write_runs
-from recorded import Evidence
+from distillation import ALONE, MATRIX, RECORD, by_patient, difference
+from recorded import Evidence, of_one_cohort, write_runs
 
 from limbeck.anatomy import Subset
 from limbeck.evaluation.statistics import holm, mean
@@ -38,7 +38,7 @@ class Part:
     """What is left of a method in one row.
 
     Attributes:
-        name: of the row, and of its folder.
+        name: of the row.
         settings: what differs from the whole method.
         printed: mean Dice (%) of the paper's row.
     """
@@ -66,7 +66,7 @@ class Ablation:
 
     @property
     def served(self) -> list[Subset]:
-        """The subsets themselves."""
+        """The subsets as such."""
         return [Subset.parse(words) for words in self.subsets]
 
 
@@ -145,14 +145,15 @@ def main() -> None:
     arguments = parser.parse_args()
     evidence = Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    trained: list[Row] = []
+    if arguments.matrix != MATRIX and arguments.record == RECORD:
+        parser.error("another --matrix wants a --record of its own")
     for ablation in ABLATIONS:
         rows = {part.name: students(evidence, ablation, part.settings, seeds) for part in ablation.parts}
+        rows[_LONE] = [row for row in evidence.rows(ALONE, {}, (), seeds) if row.subset in ablation.served]
         whole = students(evidence, ablation, {}, seeds)
-        alone = [row for row in evidence.rows(ALONE, seeds=seeds) if row.subset in ablation.served]
-        print("\n".join(page(ablation, whole, alone, rows)), flush=True)
-        trained += [row for own in rows.values() for row in own]
-    write_runs(trained, arguments.record / "ablation-runs.csv")
+        of_one_cohort([row for own in (whole, *rows.values()) for row in own])
+        print("\n".join(page(ablation, whole, rows)), flush=True)
+    write_runs(arguments.record)
 
 
 def students(evidence: Evidence, ablation: Ablation, settings: Mapping[str, object], seeds: Sequence[int]) -> list[Row]:
@@ -161,10 +162,12 @@ def students(evidence: Evidence, ablation: Ablation, settings: Mapping[str, obje
     return [row for row in rows if row.method == ablation.method and row.subset in ablation.served]
 
 
-def page(
-    ablation: Ablation, whole: Sequence[Row], alone: Sequence[Row], parts: Mapping[str, Sequence[Row]]
-) -> Iterator[str]:
-    """A method's table, as Markdown; of parts that were trained."""
+def page(ablation: Ablation, whole: Sequence[Row], parts: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """A method's table, as Markdown; of what was trained for every seed that the whole method has."""
+    if not whole:
+        yield f"\n{ablation.method}: not trained yet."
+        return
+    parts = {name: rows for name, rows in parts.items() if {row.seed for row in rows} == {row.seed for row in whole}}
     full = by_patient(whole)
     seeds = ", ".join(str(seed) for seed in sorted({row.seed for row in whole}))
     yield f"\n{ablation.method}, students of {', '.join(ablation.subsets)}, seeds {seeds}:\n"
@@ -172,7 +175,7 @@ def page(
     yield "|---|--:|--:|--:|---|--:|--:|"
     yield f"| the whole method | {_said(ablation.printed[0])} | {mean(list(full.values())):.3f} | | | | |"
     printed = {part.name: part.printed for part in ablation.parts} | {_LONE: ablation.printed[1]}
-    rows = {name: by_patient(own) for name, own in {**parts, _LONE: alone}.items() if own}
+    rows = {name: by_patient(own) for name, own in parts.items()}
     gains = {name: difference(full, scores, list(full)) for name, scores in rows.items()}
     adjusted = holm([gain.p for gain in gains.values()])
     for (name, gain), p in zip(gains.items(), adjusted, strict=True):

@@ -5,9 +5,12 @@ python benchmarks/distillation.py --tables                       the tables alon
 python benchmarks/distillation.py --matrix MATRIX.yaml --record FOLDER          another matrix
 
 Seed by seed, `limbeck benchmark` trains and scores each method of the matrix, in which every student takes the same
-number of steps, and lone students that take fewer or more: a method whose step costs twice as much has a lone rival
-that computed as long. A teacher's own training, which serves all students of its seed, is in no factor. Rows are kept
-in docs/results/distillation; the same command goes on where it stopped, on another machine too.
+number of steps, and lone students that take half of them, to show how far students have come, and 2.25 times as many:
+what RIRN and CHOI cost (docs/results/speed.md), more than GKD, PKDR and LIMBECK cost, and half of what MTCM-KD costs. A
+teacher's own training, which serves all students of its seed, is in no factor; but students of LIMBECK begin where the
+generalist's training ended, and their ablation tells what that gives. Rows are kept in docs/results/distillation; the
+same command goes on where it stopped, on another machine too. Another matrix names its recipe, subsets, steps and
+seeds.
 
 Tables are of the seeds that all methods have; `--methods` asks for some, while others are not trained yet. Differences
 are paired: a patient counts once for each subset, by the mean of Dice over WT, TC and ET and over seeds. Intervals are
@@ -22,9 +25,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from recorded import Evidence, distinct
+from recorded import Evidence, distinct, of_one_cohort, write_runs
 
-from limbeck.anatomy import Region, Subset
+from limbeck.anatomy import Subset
 from limbeck.evaluation.statistics import Bootstrap, Interval, holm, mean, paired_wilcoxon
 from limbeck.evaluation.summary import MEAN, by_case, seed_means
 from limbeck.evaluation.table import Row
@@ -33,7 +36,11 @@ MATRIX = Path(__file__).parents[1] / "configs" / "distillation.yaml"
 RECORD = Path(__file__).parents[1] / "docs" / "results" / "distillation"
 # Students that learn alone: of classes, and of overlapping regions.
 ALONE, REGIONS = "supervised", "pkdr_teacher"
-RIVALS = (ALONE, REGIONS, "dropout")
+RIVALS = {
+    ALONE: "students that learn classes alone, for equal steps",
+    REGIONS: "students that learn overlapping regions alone, for equal steps",
+    "dropout": "one network for all subsets, which takes four times the steps",
+}
 EVERYTHING = Subset.parse("all")
 
 # Subset and case -> mean Dice.
@@ -51,7 +58,7 @@ class Length:
         return self.method if self.factor == 1 else f"{self.method}, {self.factor:g} times the steps"
 
 
-# How far students have come, and what the dearer methods' computing would buy.
+# Half the steps are shown and not tested.
 LONE = [Length(ALONE, 0.5), Length(ALONE, 2.25), Length(REGIONS, 2.25)]
 Measured = Mapping[Length, Sequence[Row]]
 
@@ -88,6 +95,8 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="of what is recorded; train nothing")
     arguments = parser.parse_args()
     evidence = Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
+    if arguments.matrix != MATRIX and arguments.record == RECORD:
+        parser.error("another --matrix wants a --record of its own")
     seeds = [int(seed) for seed in arguments.seeds.split(",")] if arguments.seeds else evidence.content["seeds"]
     methods = arguments.methods.split(",") if arguments.methods else evidence.content["methods"]
     lengths = [Length(method) for method in methods] + ([] if arguments.methods else LONE)
@@ -95,7 +104,7 @@ def main() -> None:
     if not students:
         raise SystemExit(f"{arguments.record} holds no seed of this matrix as a whole: run this without --tables")
     print("\n".join(page(students, teachers)))
-    write_runs([*chain(*students.values()), *teachers], arguments.record / "runs.csv")
+    write_runs(arguments.record)
 
 
 def measured(evidence: Evidence, lengths: Sequence[Length], seeds: Sequence[int]) -> tuple[Measured, list[Row]]:
@@ -105,28 +114,15 @@ def measured(evidence: Evidence, lengths: Sequence[Length], seeds: Sequence[int]
     teachers: list[Row] = []
     for seed in seeds:
         longer = {length: {"steps": round(length.factor * steps)} for length in lengths if length.factor != 1}
-        own = {length: evidence.rows(length.method, longer.get(length), seeds=[seed]) for length in lengths}
+        own = {length: evidence.rows(length.method, longer.get(length, {}), (), [seed]) for length in lengths}
         if not all(own.values()):
             continue
         for length, rows in own.items():
             mine = [row for row in rows if row.method == length.method and row.subset != EVERYTHING]
             students.setdefault(length, []).extend(mine)
         teachers += [row for row in chain(*own.values()) if row.subset == EVERYTHING]
+    of_one_cohort([*chain(*students.values()), *teachers])
     return students, distinct(teachers)
-
-
-def write_runs(rows: Sequence[Row], path: Path) -> None:
-    """A line for each network and subset: the run with its hash, and its mean Dice by region."""
-    found: dict[tuple[str, Subset], dict[Region, list[float]]] = {}
-    for row in rows:
-        if row.metric == "dice":
-            regions = found.setdefault((row.run, row.subset), {region: [] for region in Region})
-            regions[row.region].append(row.value)
-    lines = ["run,subset,cases," + ",".join(region.name for region in Region)]
-    for (run, subset), regions in found.items():
-        values = ",".join(f"{mean(regions[region]):.4f}" for region in Region)
-        lines.append(f"{run},{subset},{len(regions[Region.WT])},{values}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def page(students: Measured, teachers: Sequence[Row]) -> Iterator[str]:
@@ -136,11 +132,13 @@ def page(students: Measured, teachers: Sequence[Row]) -> Iterator[str]:
     yield from means(students, scores)
     yield from rules([row for rows in students.values() for row in rows])
     told = {method: [row.value for row in teachers if row.method == method] for method in _methods(teachers)}
-    yield "Teachers, with all four sequences: " + ", ".join(f"{name} {mean(own):.3f}" for name, own in told.items())
-    for rival in (rival for rival in RIVALS if rival in equal):
-        yield f"\nAgainst {rival}, for equal steps:\n"
+    if told:
+        yield "Teachers, with all four sequences: " + ", ".join(f"{name} {mean(own):.3f}" for name, own in told.items())
+    for rival, words in RIVALS.items():
         others = {method: found for method, found in equal.items() if method not in (rival, ALONE)}
-        yield from differences({method: (found, equal[rival]) for method, found in others.items()})
+        if rival in equal and others:
+            yield f"\nAgainst {rival}, {words}:\n"
+            yield from differences({method: (found, equal[rival]) for method, found in others.items()})
     for longer in (length for length in scores if length.factor > 1):
         yield f"\nAgainst {longer}:\n"
         others = {method: found for method, found in equal.items() if method not in RIVALS}
@@ -175,8 +173,9 @@ def means(students: Measured, scores: Mapping[Length, Scores]) -> Iterator[str]:
         by_seed = [
             seed_means([row for row in rows if row.subset == subset], "dice").get(MEAN, []) for subset in subsets
         ]
-        apart = max(max(values) - min(values) for values in by_seed if values)
-        yield f"| {length} | {' | '.join(cells)} | {whole} | {apart:.3f} |"
+        spreads = [max(values) - min(values) for values in by_seed if len(values) > 1]
+        apart = f"{max(spreads):.3f}" if spreads else ""
+        yield f"| {length} | {' | '.join(cells)} | {whole} | {apart} |"
 
 
 def _methods(rows: Sequence[Row]) -> list[str]:

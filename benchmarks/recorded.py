@@ -21,8 +21,11 @@ from typing import Any
 import yaml
 
 from limbeck import durable
+from limbeck.anatomy import Region, Subset
 from limbeck.evaluation import table
-from limbeck.evaluation.table import Row
+from limbeck.evaluation.statistics import mean
+from limbeck.evaluation.table import RAW, Row
+from limbeck.lock import held
 from limbeck.methods import find
 
 
@@ -51,24 +54,24 @@ class Evidence:
     def rows(
         self,
         method: str,
-        settings: Mapping[str, object] | None = None,
-        subsets: Sequence[str] = (),
-        seeds: Sequence[int] = (),
+        settings: Mapping[str, object],
+        subsets: Sequence[str],
+        seeds: Sequence[int],
     ) -> list[Row]:
         """Rows of a method's students, and of the teachers that they had.
 
         Args:
             method: name in METHODS.
             settings: that differ from the matrix's.
-            subsets: instead of the matrix's.
-            seeds: instead of the matrix's.
+            subsets: instead of the matrix's; none for the matrix's.
+            seeds: of training.
 
         Raises:
             SystemExit: training failed, and has said why.
         """
         found: list[Row] = []
-        for seed in seeds or self.content["seeds"]:
-            asked = derived(self.matrix, method, settings or {}, subsets, seed)
+        for seed in seeds:
+            asked = derived(self.matrix, method, settings, subsets, seed)
             path = self.record / f"{method}-s{seed}-{digest(asked)}.csv.gz"
             if not path.is_file() and self.train:
                 self._make(asked, path)
@@ -80,13 +83,16 @@ class Evidence:
         matrix.parent.mkdir(parents=True, exist_ok=True)
         matrix.write_text(yaml.safe_dump(dict(asked), sort_keys=False), encoding="utf-8")
         words = [sys.executable, "-m", "limbeck", "benchmark", str(matrix), "--out", str(self.out)]
-        done = subprocess.run(words, check=False)
-        if done.returncode:
-            raise SystemExit(done.returncode)
+        # Whatever is asked for writes the same file of results, and the record is for good.
+        with held(self.out / "asked.lock", wait=True):
+            done = subprocess.run(words, check=False)
+            if done.returncode:
+                raise SystemExit(done.returncode)
+            results = (self.out / "results.csv").read_bytes()
         path.parent.mkdir(parents=True, exist_ok=True)
         with durable.replacing(path) as beside:
             # Without a time, so that the same rows are the same file.
-            beside.write_bytes(gzip.compress((self.out / "results.csv").read_bytes(), mtime=0))
+            beside.write_bytes(gzip.compress(results, mtime=0))
 
 
 def derived(
@@ -117,17 +123,45 @@ def digest(asked: Mapping[str, Any]) -> str:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of one file of the record.
+    """Dice in one file of the record.
 
     Raises:
         DataError: they are no table of results.
+        OSError: the file is damaged.
     """
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / path.name.removesuffix(".gz")
         plain.write_bytes(gzip.decompress(path.read_bytes()))
-        return table.read(plain)
+        return [row for row in table.read(plain) if row.metric == "dice" and row.processing == RAW]
 
 
 def distinct(rows: Sequence[Row]) -> list[Row]:
-    """Each row once: a teacher's rows come with every method that it taught."""
-    return list(dict.fromkeys(rows))
+    """What was measured, each once: a teacher's rows come with every method that it taught.
+
+    A teacher that was trained again on another processor has its first rows here.
+    """
+    return list({row.key: row for row in reversed(rows)}.values())[::-1]
+
+
+def of_one_cohort(rows: Sequence[Row]) -> None:
+    """Refuse rows of patients that have the same names and other images.
+
+    Raises:
+        SystemExit: they are.
+    """
+    if len(found := sorted({row.data for row in rows})) > 1:
+        raise SystemExit(f"the rows are of cohorts {', '.join(data[:8] for data in found)}: expected one")
+
+
+def write_runs(record: Path) -> None:
+    """A line for each network, subset and file of the record: the run with its hash, and its mean Dice by region."""
+    lines = ["file,run,subset,cases," + ",".join(region.name for region in Region)]
+    for path in sorted(record.glob("*.csv.gz")):
+        found: dict[tuple[str, Subset], dict[Region, list[float]]] = {}
+        for row in read(path):
+            regions = found.setdefault((row.run, row.subset), {region: [] for region in Region})
+            regions[row.region].append(row.value)
+        for (run, subset), regions in found.items():
+            values = ",".join(f"{mean(regions[region]):.4f}" for region in Region)
+            lines.append(f"{path.name},{run},{subset},{len(regions[Region.WT])},{values}")
+    durable.write_text(record / "runs.csv", "\n".join(lines) + "\n")

@@ -44,7 +44,8 @@ def test_each_row_is_a_matrix_that_can_be_trained(ablation, part, tmp_path: Path
 def test_the_whole_is_compared_with_each_part_and_with_a_student_alone() -> None:
     (ablation,) = (one for one in ablations.ABLATIONS if one.method == "gkd")
     parts = {part.name: rows("gkd", "flair", dice) for part, dice in zip(ablation.parts, (0.58, 0.61), strict=True)}
-    text = list(ablations.page(ablation, rows("gkd", "flair", 0.6), rows("supervised", "flair", 0.5), parts))
+    parts["a student alone"] = rows("supervised", "flair", 0.5)
+    text = list(ablations.page(ablation, rows("gkd", "flair", 0.6), parts))
     assert "| the whole method | 69.64 | 0.635 | | | | |" in text
     told = [line.split(" | ")[:4] for line in text[-3:]]
     assert told == [
@@ -54,6 +55,14 @@ def test_the_whole_is_compared_with_each_part_and_with_a_student_alone() -> None
     ]
     # The smallest p that eight signed ranks can have, times three rows.
     assert text[-1].endswith("| 8 of 8 | 0.023 |")
+
+
+def test_a_part_without_all_seeds_of_the_whole_is_left_out() -> None:
+    (ablation,) = (one for one in ablations.ABLATIONS if one.method == "gkd")
+    first = [row for row in rows("gkd", "flair", 0.5) if row.seed == 0]
+    text = "\n".join(ablations.page(ablation, rows("gkd", "flair", 0.6), {"soft labels alone": first}))
+    assert "seeds 0, 1:" in text and "soft labels alone" not in text
+    assert list(ablations.page(ablation, [], {"soft labels alone": first})) == ["\ngkd: not trained yet."]
 
 
 def test_students_are_those_of_the_ablation_and_the_whole_method_is_the_comparison_s() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import distillation
 import pytest
@@ -71,25 +70,23 @@ def short_rows() -> list[Row]:
     return rows("supervised", 0.4)
 
 
-def test_a_line_names_each_run_and_its_dice(tmp_path: Path) -> None:
-    distillation.write_runs(rows("gkd", 0.5, [FLAIR]), tmp_path / "runs.csv")
-    first, second = (
-        f"gkd-flair-s{seed},flair,8,{value},{value},{value}" for seed, value in ((0, "0.5350"), (1, "0.5550"))
-    )
-    assert (tmp_path / "runs.csv").read_text().splitlines() == ["run,subset,cases,WT,TC,ET", first, second]
+def test_what_there_is_not_is_not_told() -> None:
+    one = {Length(name): rows(name, 0.5, seeds=[0]) for name in ("supervised", "dropout")}
+    text = "\n".join(distillation.page(one, []))
+    # No spread of one seed, no teachers.
+    assert "| supervised | 0.535 | 0.535 | 0.535 |  |" in text and "Teachers" not in text
 
 
 class Recorded:
     """Evidence of which some is there."""
 
-    train = False
     content = {"settings": {"steps": 100}}  # noqa: RUF012 - never written to
 
     def __init__(self, lacking: tuple[str, int]) -> None:
         self.lacking = lacking
         self.asked: list[object] = []
 
-    def rows(self, method: str, settings=None, subsets=(), seeds=()) -> list[Row]:  # type: ignore[no-untyped-def]
+    def rows(self, method: str, settings, subsets, seeds) -> list[Row]:  # type: ignore[no-untyped-def]
         self.asked.append((method, settings, tuple(seeds)))
         teacher = rows("supervised", 0.7, [distillation.EVERYTHING], seeds) if method == "gkd" else []
         return [] if (method, *seeds) == self.lacking else [*rows(method, 0.5, seeds=seeds), *teacher]

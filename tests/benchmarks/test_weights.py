@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from limbeck.anatomy import Subset
 from limbeck.cli import main
 from limbeck.inference.choice import served
+from limbeck.inference.model import SHIPPED
 from limbeck.inference.pack import read_pack
 
 TINY = ["--cases", "8", "--spacing", "6", "--patch", "24", "--folds", "3", "--steps", "2", "--student-steps", "2"]
@@ -41,6 +42,9 @@ def test_a_generalist_and_four_students_come_out_as_a_pack_of_half_size(
     pack = read_pack(tmp_path / "model")
     assert served([member.service for member in pack.members]) == Subset.every()
     assert [member.card.method for member in pack.members] == ["dropout"] + 4 * ["limbeck"]
+    # But for their weights they are what is shipped.
+    shipped = read_pack(SHIPPED)
+    assert [member.card.settings for member in pack.members] == [member.card.settings for member in shipped.members]
     assert "Made in a test." in (tmp_path / "model" / "README.md").read_text()
     stored = [load_file(path) for path in (tmp_path / "model").rglob("weights-*")]
     assert {tensor.dtype for tensors in stored for tensor in tensors.values()} == {torch.float16}

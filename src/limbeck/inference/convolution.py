@@ -1,9 +1,8 @@
 """Convolutions of one window at a time by the same kernels as those of several.
 
 torch gives a float32 convolution of a single small sample to a plain loop instead of oneDNN's kernels, whatever the
-machine has. A window comes alone, so that its scores hang on no other's, and a network's levels are all small but the
-finest: without this a window takes two to three times as long where there is no bf16
-(`python benchmarks/lone_windows.py`).
+machine has. A window comes alone, so that its scores hang on no other's, and narrow networks are small at every level:
+without this their windows take two to three times as long in float32 (`python benchmarks/lone_windows.py`).
 """
 
 from __future__ import annotations

@@ -91,7 +91,8 @@ def segment_all(
 
     Raises:
         ModelError: the model is damaged, or was taken away meanwhile.
-        ResourceError: memory or disk ran out. In all cases, what is finished is kept.
+        ResourceError: memory or disk ran out. In all cases, what is finished is kept, and what was computed before is
+            still written, if it can be; `done` is not told of it.
     """
     outcomes: list[Outcome] = []
     pending: deque[Future[Outcome]] = deque()
@@ -116,7 +117,7 @@ def segment_all(
         collect(most=0)
     except Exception:
         # What was computed before is written, though its turn may not have come yet.
-        wait(pending)
+        wait(pending, GRACE_S)
         raise
     finally:
         for worker in (reader, writer):

@@ -104,7 +104,7 @@ METHODS: dict[str, Entry] = {
         "one frozen generalist (dropout)",
         "any one of the 15",
         "complete",
-        "the generalist's copy goes on as a specialist of nested regions, with the generalist's soft labels",
+        "the generalist's copy goes on as a specialist, held to nested regions and the generalist's soft labels",
     ),
 }
 

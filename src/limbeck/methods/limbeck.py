@@ -16,11 +16,13 @@ Segmentation, binary cross-entropy + soft Dice of the regions (PKDR Eq. 2-3) -> 
 Soft labels, T^2 times the cross-entropy of softened regions above its floor, the teacher's entropy (PKDR Eq. 5, which
 has no T^2) -> `soft_labels` -> `losses.soft_region_entropy`.
 
-**Departures.** None, there being no paper. `terms: classes` is the earlier form, by which the weights in the box were
-trained: cross-entropy + soft Dice of classes, and T^2 KL(teacher | student) over them (GKD Eq. 1-2).
+**Departures.** None, there being no paper. A mask takes each voxel's greatest class, though, which need not lie in
+every region whose probability is above one half. `terms: classes` is the earlier form, by which the weights in the box
+were trained: cross-entropy + soft Dice of classes, and T^2 KL(teacher | student) over them (GKD Eq. 1-2).
 
 **Weights.** Segmentation 1, summed over regions; soft labels 0.5, summed over regions (or classes) and averaged over
-voxels and batch, times T^2, with T = 2: the weight that helped in the rough prototype from which this project grew.
+voxels and batch, times T^2, with T = 2. Weight and temperature helped with classes in the rough prototype from which
+this project grew; for regions they were not tuned.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class LIMBECKSettings(NetworkSettings):
     """Settings of LIMBECK.
 
     Attributes:
-        segmentation_weight: weight of cross-entropy + Dice.
+        segmentation_weight: weight of cross-entropy + Dice, of what `terms` names.
         soft_label_weight: weight of what the teacher says.
         temperature: softens both sides' probabilities.
         terms: what both terms compare: the three nested regions, or the four exclusive classes.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from toy import make
 
 from limbeck.inference.convolution import by_blocks
+from limbeck.inference.predictor import Predictor
+from limbeck.methods.saved import Card
 from limbeck.networks import NETWORKS
 
 CPU = torch.device("cpu")
@@ -64,3 +67,13 @@ def test_bf16_and_gpus_are_left_to_torch(device: torch.device, bf16: bool, block
     with by_blocks(device, bf16):
         nn.Conv3d(3, 2, 3)(torch.randn(1, 3, 4, 4, 4))
     assert not blocks
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_predictions_in_float32_take_them(bf16: bool, blocks: list[Tensor]) -> None:
+    images = torch.zeros(4, 16, 16, 16)
+    images[:, 2:14, 2:14, 2:14] = torch.randn(4, 12, 12, 12)
+    method = make("supervised")
+    card = Card("supervised", {"width": 8}, method.context.subsets, method.target, 2.0, (16, 16, 16))
+    Predictor(method, card, CPU, bf16).scores(images, method.context.subset)
+    assert bool(blocks) is not bf16

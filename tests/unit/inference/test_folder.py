@@ -109,6 +109,25 @@ def test_what_every_patient_would_meet_stops_all(where, error, patients, tmp_pat
     assert {"anna", "bela"} <= names and not names & {"cora", "edda", "fay"}
 
 
+def test_what_was_computed_is_written_though_the_writer_is_late(patients, tmp_path, monkeypatch) -> None:
+    class Late(many.Worker):
+        def submit(self, function, *given):  # type: ignore[no-untyped-def, override]
+            def late(*words):  # type: ignore[no-untyped-def]
+                time.sleep(0.3 if function is many._write else 0)
+                return function(*words)
+
+            return super().submit(late, *given)
+
+    def meet(name: str) -> None:
+        if name == "cora":
+            raise ResourceError("full")
+
+    monkeypatch.setattr(many, "Worker", Late)
+    with pytest.raises(ResourceError):
+        segment_all(FalseModel(on_compute=meet), jobs_of(patients, tmp_path), Options())
+    assert {name.split(".")[0] for name in contents(tmp_path)} == {"anna", "bela"}
+
+
 def test_reading_and_writing_go_on_while_the_network_works(patients, tmp_path, monkeypatch) -> None:
     """Each stage waits for what only another, at the same time, can bring."""
     read, computing, writing = ({name: threading.Event() for name in NAMES} for _ in range(3))

@@ -141,13 +141,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("distillation"), help="what distillation.py was given")
     parser.add_argument("--record", type=Path, default=RECORD, help="for rows")
     parser.add_argument("--seeds", default="0", help="of the matrix's, these [0]")
+    parser.add_argument("--methods", help="these: gkd,limbeck [all]")
     parser.add_argument("--tables", action="store_true", help="of what is recorded; train nothing")
     arguments = parser.parse_args()
     evidence = Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     if arguments.matrix != MATRIX and arguments.record == RECORD:
         parser.error("another --matrix wants a --record of its own")
-    for ablation in ABLATIONS:
+    known = [ablation.method for ablation in ABLATIONS]
+    methods = arguments.methods.split(",") if arguments.methods else known
+    if unknown := set(methods) - set(known):
+        parser.error(f"no ablation of {', '.join(sorted(unknown))}: expected of {', '.join(known)}")
+    for ablation in (ablation for ablation in ABLATIONS if ablation.method in methods):
         rows = {part.name: students(evidence, ablation, part.settings, seeds) for part in ablation.parts}
         rows[_LONE] = [row for row in evidence.rows(ALONE, {}, (), seeds) if row.subset in ablation.served]
         whole = students(evidence, ablation, {}, seeds)

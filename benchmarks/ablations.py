@@ -17,10 +17,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from distillation import ALONE, MATRIX, RECORD, by_patient, difference
-from recorded import Evidence, of_one_cohort, write_runs
+from distillation import ALONE, by_patient, difference
+from recorded import Evidence, asked_for, of_one_cohort, write_runs
 
 from limbeck.anatomy import Subset
 from limbeck.evaluation.statistics import holm, mean
@@ -137,17 +136,10 @@ ABLATIONS = (
 def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--matrix", type=Path, default=MATRIX)
-    parser.add_argument("--out", type=Path, default=Path("distillation"), help="what distillation.py was given")
-    parser.add_argument("--record", type=Path, default=RECORD, help="for rows")
     parser.add_argument("--seeds", default="0", help="of the matrix's, these [0]")
     parser.add_argument("--methods", help="these: gkd,limbeck [all]")
-    parser.add_argument("--tables", action="store_true", help="of what is recorded; train nothing")
-    arguments = parser.parse_args()
-    evidence = Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
+    arguments, evidence = asked_for(parser)
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    if arguments.matrix != MATRIX and arguments.record == RECORD:
-        parser.error("another --matrix wants a --record of its own")
     known = [ablation.method for ablation in ABLATIONS]
     methods = arguments.methods.split(",") if arguments.methods else known
     if unknown := set(methods) - set(known):

@@ -22,17 +22,14 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
-from recorded import Evidence, distinct, of_one_cohort, write_runs
+from recorded import Evidence, asked_for, distinct, of_one_cohort, write_runs
 
 from limbeck.anatomy import Subset
 from limbeck.evaluation.statistics import Bootstrap, Interval, holm, mean, paired_wilcoxon
 from limbeck.evaluation.summary import MEAN, by_case, seed_means
 from limbeck.evaluation.table import Row
 
-MATRIX = Path(__file__).parents[1] / "configs" / "distillation.yaml"
-RECORD = Path(__file__).parents[1] / "docs" / "results" / "distillation"
 # Students that learn alone: of classes, and of overlapping regions.
 ALONE, REGIONS = "supervised", "pkdr_teacher"
 RIVALS = {
@@ -84,18 +81,11 @@ class Difference:
 def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--matrix", type=Path, default=MATRIX)
-    parser.add_argument("--out", type=Path, default=Path("distillation"), help="for phantoms and runs")
-    parser.add_argument("--record", type=Path, default=RECORD, help="for rows")
     parser.add_argument("--seeds", help="of the matrix's, these: 0,1 [all]")
     parser.add_argument(
         "--methods", help="of the matrix's, these, for equal steps alone: supervised,gkd [all, all lengths]"
     )
-    parser.add_argument("--tables", action="store_true", help="of what is recorded; train nothing")
-    arguments = parser.parse_args()
-    evidence = Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
-    if arguments.matrix != MATRIX and arguments.record == RECORD:
-        parser.error("another --matrix wants a --record of its own")
+    arguments, evidence = asked_for(parser)
     seeds = [int(seed) for seed in arguments.seeds.split(",")] if arguments.seeds else evidence.content["seeds"]
     methods = arguments.methods.split(",") if arguments.methods else evidence.content["methods"]
     lengths = [Length(method) for method in methods] + ([] if arguments.methods else LONE)

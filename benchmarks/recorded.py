@@ -7,6 +7,7 @@ rows, and those of before stay what they were.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import hashlib
 import json
@@ -27,6 +28,9 @@ from limbeck.evaluation.statistics import mean
 from limbeck.evaluation.table import RAW, Row
 from limbeck.lock import held
 from limbeck.methods import find
+
+MATRIX = Path(__file__).parents[1] / "configs" / "distillation.yaml"
+RECORD = Path(__file__).parents[1] / "docs" / "results" / "distillation"
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,18 @@ class Evidence:
         with durable.replacing(path) as beside:
             # Without a time, so that the same rows are the same file.
             beside.write_bytes(gzip.compress(results, mtime=0))
+
+
+def asked_for(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Evidence]:
+    """What a command line asks for, with the options that all scripts of this evidence have."""
+    parser.add_argument("--matrix", type=Path, default=MATRIX)
+    parser.add_argument("--out", type=Path, default=Path("distillation"), help="for phantoms and runs")
+    parser.add_argument("--record", type=Path, default=RECORD, help="for rows")
+    parser.add_argument("--tables", action="store_true", help="of what is recorded; train nothing")
+    arguments = parser.parse_args()
+    if arguments.matrix.resolve() != MATRIX.resolve() and arguments.record.resolve() == RECORD.resolve():
+        parser.error("another --matrix wants a --record of its own")
+    return arguments, Evidence(arguments.matrix, arguments.out, arguments.record, not arguments.tables)
 
 
 def derived(

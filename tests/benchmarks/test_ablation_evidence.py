@@ -8,8 +8,7 @@ from pathlib import Path
 import ablations
 import pytest
 import yaml
-from distillation import MATRIX
-from recorded import derived
+from recorded import MATRIX, derived
 
 from limbeck.anatomy import Region, Subset
 from limbeck.benchmark import matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import shutil
 import sys
@@ -11,8 +12,7 @@ from pathlib import Path
 import pytest
 import recorded
 import yaml
-from distillation import MATRIX
-from recorded import Evidence, derived, digest
+from recorded import MATRIX, RECORD, Evidence, asked_for, derived, digest
 
 from limbeck.anatomy import Region, Subset
 from limbeck.benchmark import matrix
@@ -130,6 +130,29 @@ def test_whatever_is_asked_for_is_in_the_digest(written: str, changed: str, tmp_
     assert (
         len({digest(derived(MATRIX, "limbeck", {}, subsets, seed)) for subsets in ((), ["t1"]) for seed in (0, 1)}) == 4
     )
+
+
+def test_another_matrix_wants_another_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = str(tmp_path / "other.yaml")
+    monkeypatch.chdir(MATRIX.parent)
+    # The same file by another path is no other matrix.
+    monkeypatch.setattr(sys, "argv", ["script", "--matrix", MATRIX.name, "--tables"])
+    _, evidence = asked_for(argparse.ArgumentParser())
+    assert (evidence.record, evidence.train) == (RECORD, False)
+    monkeypatch.setattr(sys, "argv", ["script", "--matrix", other])
+    with pytest.raises(SystemExit):
+        asked_for(argparse.ArgumentParser())
+    monkeypatch.setattr(sys, "argv", ["script", "--matrix", other, "--record", str(tmp_path)])
+    assert asked_for(argparse.ArgumentParser())[1].record == tmp_path
+
+
+def test_what_is_not_asked_otherwise_stays_as_it_is_written() -> None:
+    written = yaml.safe_load(MATRIX.read_text())
+    asked = derived(MATRIX, "supervised", {"steps": 77}, (), 2)
+    assert (asked["methods"], asked["seeds"]) == (["supervised"], [2]) and Path(asked["recipe"]).is_file()
+    assert asked["method_settings"] == {"supervised": {"steps": 77}}
+    same = ("phantoms", "subsets", "folds", "metrics", "settings")
+    assert {key: asked[key] for key in same} == {key: written[key] for key in same}
 
 
 def test_settings_of_methods_without_a_part_do_not_count() -> None:

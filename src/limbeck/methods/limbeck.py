@@ -22,7 +22,8 @@ were trained: cross-entropy + soft Dice of classes, and T^2 KL(teacher | student
 
 **Weights.** Segmentation 1, summed over regions; soft labels 0.5, summed over regions (or classes) and averaged over
 voxels and batch, times T^2, with T = 2. Weight and temperature helped with classes in the rough prototype from which
-this project grew; for regions they were not tuned.
+this project grew; for regions they were not tuned, and in the evidence so far the soft labels gave nothing beside the
+start (docs/results/distillation.md).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from limbeck.methods.saved import Card
 from limbeck.networks import NETWORKS
 
 CPU = torch.device("cpu")
+NEEDED = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     return given
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@NEEDED
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_says_the_same_and_its_convolutions_go_to_onednn(network: str, blocks: list[Tensor]) -> None:
     torch.manual_seed(0)
@@ -69,6 +70,7 @@ def test_bf16_and_gpus_are_left_to_torch(device: torch.device, bf16: bool, block
     assert not blocks
 
 
+@NEEDED
 @pytest.mark.parametrize("bf16", [False, True])
 def test_predictions_in_float32_take_them(bf16: bool, blocks: list[Tensor]) -> None:
     images = torch.zeros(4, 16, 16, 16)

@@ -29,6 +29,7 @@ _NO_FUSION = {"fusion_weight": 0.0, "deep_weight": 0.0, "soft_fusion_weight": 0.
 _NO_CLASSES = {"class_relation_weight": 0.0}
 _NO_POSITIONS = {"position_relation_weight": 0.0}
 _NO_GAME = {"adversarial_weight": 0.0}
+_NO_KNOWLEDGE = {"start": "fresh", "soft_label_weight": 0.0}
 _LONE = "a student alone"
 
 
@@ -127,7 +128,9 @@ ABLATIONS = (
             Part("classes instead of regions", {"terms": "classes"}),
             Part("no soft labels", {"soft_label_weight": 0.0}),
             Part("no start", {"start": "fresh"}),
-            Part("regions alone", {"start": "fresh", "soft_label_weight": 0.0}),
+            Part("regions alone", _NO_KNOWLEDGE),
+            # As many as the generalist's 4,000 and the student's 1,000.
+            Part("regions alone, five times the steps", {**_NO_KNOWLEDGE, "steps": 5000}),
         ),
     ),
 )

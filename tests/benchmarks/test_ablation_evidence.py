@@ -36,8 +36,8 @@ def test_each_row_is_a_matrix_that_can_be_trained(ablation, part, tmp_path: Path
     planned = plan(matrix.read(path), _parse)
     cells = [cell for cell in planned.cells.values() if cell.method == ablation.method]
     assert len(cells) == len(ablation.subsets) and not planned.left_out
-    settings = cells[0].parts["method_settings"]
-    assert {name: getattr(settings, name) for name in part.settings} == dict(part.settings)
+    settings = {name: value for section in cells[0].parts.values() for name, value in vars(section).items()}
+    assert {name: settings[name] for name in part.settings} == dict(part.settings)
 
 
 def test_the_whole_is_compared_with_each_part_and_with_a_student_alone() -> None:

@@ -79,9 +79,9 @@ real: $(VENV)/.runtime
 	    "set it to a folder with BraTS or MSD cases: make real LIMBECK_REAL_DATA=FOLDER" >&2; exit 2; }
 	$(BIN)/python benchmarks/real_cases.py --out real $(ARGS)
 
-# Outputs and caches; never runs/ nor weights/, which may hold days of training, nor the environment.
+# Outputs and caches; never runs/, weights/, methods/ nor benchmark/, which may hold days of training, nor the environment.
 clean:
-	rm -rf build dist demo real methods benchmark .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist demo real .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, by its exact pin and alone, so that no later request can widen it.

@@ -108,7 +108,7 @@ RIRN = {
 MTCMKD = {
     # 4.2 to 4.4, from the authors' code; the rate as it was meant.
     **{"network": "resunet", "width": 32, "folds": 5, "batch": 1, "patch": [128, 128, 128], "augment": False},
-    **{"optimiser": "adam", "learning_rate": 1e-4, "schedule": "constant", "temperature": 20.0},
+    **{"optimiser": "adam", "learning_rate": 1e-4, "schedule": "poly", "temperature": 20.0},
     **{"segmentation_weight": 0.75, "soft_label_weight": 0.15, "fusion_weight": 0.08, "as_published": False},
     **{"deep_weight": 0.07, "soft_fusion_weight": 0.03, "t2_scale": True},
 }

@@ -26,7 +26,7 @@ the run that --subset would give, with the same weights. --group N bounds how ma
 The same command again goes on with a run that was stopped; with --resume it refuses to begin one.
 --resume RUN goes on with the run of a folder, whose settings it has recorded; data, teacher and
 split have to be named only if they no longer lie where they lay. Settings and data that differ
-from the run's are refused; --device, --workers, --save-every and --log-every may differ."""
+from the run's are refused; --device, --workers, --save-every, --log-every and --compile may differ."""
 
 
 def run(words: Sequence[str]) -> int:

@@ -83,6 +83,7 @@ PKDR = Protocol(
     "best",
     "Protocol pkdr-as-published-1 (PKDR, 2024, with ProtoKD's inference): sliding window with half overlap over the "
     "whole brain, Dice by case in 3-D, best checkpoint on validation cases apart from the test part. Not reproduced: "
+    "each region's threshold by itself (here a voxel counts for a region only if it counts for those around it); "
     "windows are blended by Gaussian weights, not evenly; no crop to 140 x 192 x 192 voxels beforehand; the 200/28/57 "
     "cases of its split, unless they are given to limbeck train as a file.",
 )
@@ -95,7 +96,8 @@ RIRN = Protocol(
     "best",
     f"Protocol rirn-as-published-1 (RIRN, 2024): {_CROPPED}Dice by case in 3-D. Not reproduced: the paper chooses its "
     "checkpoint on the very cases that it reports, which flatters; here it is chosen on validation cases apart from "
-    "them; nor ACN's split, which depends on the order of files on its authors' disk.",
+    "them; nor each region's threshold by itself (here a voxel counts for a region only if it counts for those around "
+    "it); nor ACN's split, which depends on the order of files on its authors' disk.",
 )
 
 MTCMKD = Protocol(

@@ -7,7 +7,8 @@ and absent sequences are zero, which is the mean of a z-scored brain.
 
 **Equations.** Segmentation: cross-entropy + soft Dice -> `segmentation` -> `losses.cross_entropy_dice`.
 
-**Departures.** None. The loader draws the subset; this file only presents it.
+**Departures.** None. The loader draws the subset, of patients that lack sequences among those that they have; this file
+only presents it.
 
 **Weights.** Segmentation 1, reduced as in `supervised`.
 """

@@ -23,14 +23,17 @@ score 1;
 z-scored images, where an operator's precedence leaves raw intensities (`limbeck import --normalisation raw`);
 one learning rate for all, where a scheduler that is made and never stepped leaves the student a 25th of it, and a first
 beta of 0.95;
-a class absent from crop and prediction scores 1, where the code gives it 0.
+an epsilon above the fraction of Dice and Jaccard as well as below it, so that a class absent from crop and prediction
+scores 1, where the code gives it 0 (probabilities are summed over the crop, so that a softmax seldom comes that near).
 `as_published: true` restores all five (`batch_sum`, `legacy_slice_mean`, `raw`, and the last two). What lies outside
 the method is not restored: volumes resized to 128^3 by nearest neighbours, no augmentation (axis flips stay here), the
-plateau schedule, the early stop, and the slice metric as the reported score.
+plateau schedule and the early stop. The slice metric is a protocol's (`--protocol mtcmkd-as-published`).
 The network is the caller's: by default ACN's, as for all methods here; the authors' is in configs/methods/mtcmkd.yaml.
 The teachers descend before the student in an iteration; the student learns from what they gave before.
 Students of FLAIR and T2 go beyond the published T1ce and T1.
-The second deep head of the code is left out, since the reported recipe gives it no weight.
+The second deep head of the code is left out, since the reported recipe gives it no weight; so is the nonlinearity after
+the fusion's sum, which the figure draws and the code lacks.
+A run of one epoch (`epoch_steps`) or less has no soft labels at all.
 
 **Weights.** Published: student 0.75, teachers 0.15 shared out, fusion 0.10, of which 0.7 for labels and 0.3 for
 soft labels; for the fusion itself 0.08 in the last code, 0.10 in the reported runs. In the first epoch the student has

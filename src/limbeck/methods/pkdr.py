@@ -24,7 +24,11 @@ patches of the encoder's stride, since each position of its output has to stand 
 a projector on each side, both trained with the student, as the teacher was never trained with one (as in CRD);
 a contrast temperature of 0.1 (SimCLR), negatives from the same crop, and exactly 0 for crops whose patches are of one
 kind;
-batch normalisation of the teacher in evaluation mode.
+batch normalisation of the teacher in evaluation mode;
+a patch head of a `3x3x3` convolution to half the channels, batch normalisation, ReLU and a `1x1x1` convolution, and
+projectors from C to C to C/2 channels.
+A voxel counts for a region only if it counts for those around it, too, so that a mask holds one label a voxel; each
+sigmoid by itself may say otherwise.
 Eq. 3 binarises the prediction, which has no gradient: probabilities stand in for it, with squared denominators over the
 whole batch as in ProtoKD (`dice_denominator: plain` is Eq. 3 as printed).
 Eq. 5 and 6 are cross-entropies, whose floor is the teacher's entropy (about 2 at T = 10): the terms here are what

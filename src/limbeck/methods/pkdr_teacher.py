@@ -16,6 +16,8 @@ Eq. 4, patches -> `patch_selection` -> `losses.binary_cross_entropy_dice`.
 patches of the encoder's stride, since each position of its output has to stand for one patch (16 for the VNet);
 a head of a `3x3x3` convolution to half the channels, batch normalisation, ReLU and a `1x1x1` convolution;
 the weight 0.7 of Eq. 9 for the patches here too (the text says "combined").
+A voxel counts for a region only if it counts for those around it, too, so that a mask holds one label a voxel; each
+sigmoid by itself may say otherwise.
 The network is the caller's: by default ACN's, as for all methods here; the paper's VNet is in
 configs/methods/pkdr_teacher.yaml.
 Eq. 3 binarises the prediction, which has no gradient: probabilities stand in for it, with squared denominators over the

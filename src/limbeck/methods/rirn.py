@@ -18,15 +18,19 @@ Eq. 9 -> their sum.
 a complete non-local block on each network's bottleneck, in its forward pass, whose attention is CAR's relation: it fits
 the paper's 4.73 million parameters and 272.75 billion operations, and lets the teacher's relation be learnt from its
 own Dice (`car_in_forward: false`: queries and keys that CAR alone uses);
-a softmax over keys for Eq. 6, which prints an exponential inside a softmax and would overflow;
+a softmax over keys for Eq. 6, which prints an exponential inside a softmax and would overflow, without a scale;
+the last decoder's output as the penultimate layer of CRR, and the teacher's mask for the student's features too;
 the normaliser of Eq. 7 as printed, although it bounds CAR by 0.016 (`car_norm: rows` makes it count);
 Eq. 8 as the game that it must be: the critic's own cross-entropy, halved, against the student's non-saturating one
 (`adv_form: saturating` is the student's side as printed);
-a critic of two `4x4x4` convolutions with stride 2, on sigmoid outputs, with Adam's betas 0.9 and 0.99 as in ACN;
+a critic of two `4x4x4` convolutions with stride 2, of 64 channels and a LeakyReLU of 0.2, on sigmoid outputs, with
+Adam's betas 0.9 and 0.99 as in ACN, and the weight decay of the networks;
 Dice with squared denominators, summed over the three regions, as in ACN, but for an epsilon of 1e-7 above the fraction
 as below it;
 pairs with an empty mask left out of CRR, whose masks are nested as published;
 the student's, the teacher's and the critic's descents in one iteration from the same forward pass.
+A voxel counts for a region only if it counts for those around it, too, so that a mask holds one label a voxel; each
+sigmoid by itself may say otherwise.
 The network is the caller's: by default ACN's, the paper's, at its width of 16 but without its dropout of 0.2, which
 configs/methods/rirn.yaml has; the teacher's answers then carry its dropout's noise.
 With `car_in_forward: false` the teacher's queries and keys are never trained: CAR's goal is then a random projection.

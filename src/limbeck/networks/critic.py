@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from limbeck.networks.relation import no_autocast
+
 
 class Critic(nn.Module):
     """A fully convolutional critic of two layers (RIRN, papers.md 3.2): whose probabilities are these?
 
-    Two `4x4x4` convolutions with stride 2, LeakyReLU between them. Each of its logits sees ten voxels a side.
+    Two `4x4x4` convolutions with stride 2, LeakyReLU between them. Each of its logits sees ten voxels a side. In the
+    precision of the probabilities, whatever autocast says: bf16 knows nothing between .996 and 1.
     """
 
     def __init__(self, in_channels: int, width: int = 64) -> None:
@@ -22,5 +25,6 @@ class Critic(nn.Module):
 
     def forward(self, probabilities: Tensor) -> Tensor:
         """Probabilities `[B,in,D,H,W]` to logits `[B,1,D/4,H/4,W/4]`."""
-        logits: Tensor = self.layers(probabilities)
+        with no_autocast(probabilities.device.type):
+            logits: Tensor = self.layers(probabilities)
         return logits

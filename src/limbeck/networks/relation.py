@@ -49,11 +49,12 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     query, key, value = (
         part.flatten(2).transpose(1, 2).unsqueeze(1).to(wide).contiguous() for part in (queries, keys, values)
     )
-    with _no_autocast(queries.device.type):
+    with no_autocast(queries.device.type):
         weighted = F.scaled_dot_product_attention(query, key, value, scale=1.0)
     return weighted.squeeze(1).transpose(1, 2).reshape(values.shape)
 
 
-def _no_autocast(device: str) -> AbstractContextManager[object]:
+def no_autocast(device: str) -> AbstractContextManager[object]:
+    """Inside it, operations keep the precision of what they are given."""
     # The meta device knows no autocast, not even off.
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

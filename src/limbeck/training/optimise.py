@@ -27,7 +27,7 @@ class OptimiserSettings:
         learning_rate: at the start (ACN, GKD, RIRN: 1e-4; PKDR: 1e-3).
         weight_decay: (ACN, PKDR: 1e-5; nnU-Net: 3e-5).
         momentum: of SGD (nnU-Net: 0.99); Adam and AdamW have none.
-        schedule: poly decays as (1 - step / steps)^0.9 (all five papers but MTCM-KD); cosine ends at zero too.
+        schedule: poly decays as (1 - step / steps)^0.9 (GKD, PKDR, RIRN; nnU-Net); cosine ends at zero too.
         warmup: steps over which the learning rate rises from zero.
         clip: largest gradient norm of a group; 0 leaves gradients as they are.
     """

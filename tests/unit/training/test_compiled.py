@@ -11,6 +11,7 @@ from limbeck.errors import UsageError
 from limbeck.experiment import digest_of
 from limbeck.networks.blocks import channels_last, normalised_relu
 from limbeck.networks.network import Network, Output
+from limbeck.networks.vnet import VNet
 from limbeck.training import compiled
 from limbeck.training.compiled import compile_students, compiler_problem
 
@@ -131,6 +132,23 @@ def test_a_compiled_pass_that_learns_something_else_is_not_taken(caplog, monkeyp
     (said,) = caplog.messages
     assert "gradient differs from the ordinary one by 100%" in said
     assert torch.equal(found, gradient(Taught(0.5))), "the check has drawn nothing from the dropout's numbers"
+
+
+def test_running_statistics_see_each_crop_once(monkeypatch):
+    """The check passes through the network twice, before the step itself."""
+    monkeypatch.setattr(compiled, "compiler_problem", lambda device: "")
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    plain, built = nn.Module(), nn.Module()
+    for method in (plain, built):
+        torch.manual_seed(0)
+        method.student = VNet(1, 2, 8)
+    compile_students(built, CPU)
+    crops = torch.randn(2, 1, 16, 16, 16)
+    for method in (plain, built):
+        method.student(crops).logits.sum().backward()
+    assert built.student.forward.checked
+    for name, value in plain.state_dict().items():
+        assert torch.equal(built.state_dict()[name], value), name
 
 
 def test_validation_takes_the_ordinary_pass(no_compiler, monkeypatch):

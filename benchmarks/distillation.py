@@ -37,6 +37,7 @@ RIVALS = {
     REGIONS: "students that learn overlapping regions alone, for equal steps",
     "dropout": "one network for all subsets, which takes four times the steps",
 }
+OURS = "limbeck"
 EVERYTHING = Subset.parse("all")
 
 # Subset and case -> mean Dice.
@@ -128,6 +129,10 @@ def page(students: Measured, teachers: Sequence[Row]) -> Iterator[str]:
         if rival in equal and others:
             yield f"\nAgainst {rival}, {words}:\n"
             yield from differences({method: (found, equal[rival]) for method, found in others.items()})
+    if OURS in equal and len(equal) > 1:
+        yield f"\nWhat {OURS} gains over each of the others:\n"
+        others = {method: (equal[OURS], found) for method, found in equal.items() if method != OURS}
+        yield from differences(others, by_subset=False)
     for longer in (length for length in scores if length.factor > 1):
         yield f"\nAgainst {longer}:\n"
         others = {method: found for method, found in equal.items() if method not in RIVALS}
@@ -171,13 +176,13 @@ def _methods(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row.method for row in rows))
 
 
-def differences(pairs: Mapping[str, tuple[Scores, Scores]]) -> Iterator[str]:
+def differences(pairs: Mapping[str, tuple[Scores, Scores]], by_subset: bool = True) -> Iterator[str]:
     """What each first gains over its second: over all subsets that both have, and for each by itself."""
     found: dict[tuple[str, str], Difference] = {}
     for method, (scores, rival) in pairs.items():
         shared = [key for key in scores if key in rival]
         found[method, "all of them"] = difference(scores, rival, shared)
-        for subset in dict.fromkeys(subset for subset, _ in shared):
+        for subset in dict.fromkeys(subset for subset, _ in shared if by_subset):
             found[method, str(subset)] = difference(scores, rival, [key for key in shared if key[0] == subset])
     adjusted = holm([one.p for one in found.values()])
     yield "| method | students of | Dice gained | 95 % interval | better in | p (Wilcoxon, Holm) |"

@@ -66,6 +66,16 @@ def test_the_page_compares_for_equal_steps_and_for_equal_computing() -> None:
     )
 
 
+def test_our_own_method_is_held_against_each_of_the_others() -> None:
+    text = told(
+        {Length(name): rows(name, dice) for name, dice in (("supervised", 0.5), ("gkd", 0.55), ("limbeck", 0.6))}
+    )
+    ours = text.split("\nWhat limbeck gains over each of the others:\n")[1]
+    told_of = [line.split(" | ")[:3] for line in ours.splitlines() if line.endswith(" |")][1:]
+    assert told_of == [["| supervised", "all of them", "+0.100"], ["| gkd", "all of them", "+0.050"]]
+    assert "gains over each" not in told({Length("supervised"): rows("supervised", 0.5)})
+
+
 def short_rows() -> list[Row]:
     return rows("supervised", 0.4)
 

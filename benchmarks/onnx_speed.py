@@ -24,6 +24,7 @@ from limbeck.batch import View
 from limbeck.export.agreement import compare
 from limbeck.export.graph import to_onnx
 from limbeck.export.runtime import session
+from limbeck.inference.convolution import by_blocks
 from limbeck.methods import build, find
 from limbeck.methods.base import Context
 from limbeck.networks import NETWORKS
@@ -68,7 +69,7 @@ def measure(network: str, width: int, side: int, rounds: int) -> None:
 
     @torch.inference_mode()
     def in_torch(bf16: bool) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16), by_blocks(torch.device("cpu"), bf16):
             return method.predict(view)
 
     off = float((in_torch(True) - in_torch(False)).abs().max())

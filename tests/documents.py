@@ -11,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from limbeck.cli import COMMANDS, Parser
-from limbeck.commands.settings import PLACES, Settings
+from limbeck.commands.method_help import PLACES
+from limbeck.commands.settings import Settings
 from limbeck.errors import LimbeckError
 from limbeck.experiment import Experiment, plan
 from limbeck.methods import METHODS

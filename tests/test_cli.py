@@ -37,6 +37,7 @@ HEAVY = ("torch", "lightning", "monai", "scipy", "matplotlib", "nibabel", "jsona
         ["info"],
         ["info", "--json"],
         ["train", "--help"],
+        ["train", "limbeck", "--help"],
     ]
     + [[command, "--help"] for command in COMMANDS if command != "train"],
     ids=lambda words: " ".join(words) or "nothing",
@@ -140,8 +141,20 @@ def test_an_unforeseen_failure_is_one_line_and_debug_shows_where(
     assert main(["info"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "KeyError" in said and "--debug" in said
-    with pytest.raises(KeyError):
-        main(["info", "--debug"])
+    assert main(["info", "--debug"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback") and "in fail" in shown and shown.endswith(said)
+
+
+def test_debug_leaves_the_line_and_the_exit_code_as_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["report", str(tmp_path / "none.csv"), "-o", str(tmp_path / "a.html")]
+    code = main(words)
+    said = capsys.readouterr().err
+    assert code == 3 and said.count("\n") == 1
+    assert main([*words, "--debug"]) == code
+    assert capsys.readouterr().err.endswith(f"\n{said}")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import logging
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED + signal.SIGPIPE
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         foreseen = _foreseen(error)
         if foreseen is None:
             print(f"{_name()}: {type(error).__name__}: {_first_line(error)} (--debug shows where)", file=sys.stderr)

@@ -27,6 +27,7 @@ from limbeck.evaluation.table import Row
 from limbeck.experiment import RunSettings, plan, run
 from limbeck.inference.predictor import load
 from limbeck.methods import find
+from limbeck.phantom.cohort import refuse_more
 from limbeck.phantom.cohort import write as write_phantoms
 from limbeck.report import figures, page
 from limbeck.report.tables import Comparison, compare, markdown
@@ -99,7 +100,7 @@ def demonstrate(out: Path, settings: DemoSettings, bar: Bar) -> DemoResult:
             rows += evaluate_run(folder, cohort, progress=advance)
     table.write(out / "results.csv", rows)
     names = {folder.name: label for label, folder in runs.items()}
-    comparison = compare(rows, names, {case.id: case.patient for case in cohort.cases})
+    comparison = compare(rows, names, cohort.patients)
     verdict = _verdict(rows, names, settings)
     write_text(out / "table.md", f"{markdown(comparison)}\n{verdict}\n")
     picture = _picture(out / "picture.png", rows, runs, cohort, settings)
@@ -109,6 +110,7 @@ def demonstrate(out: Path, settings: DemoSettings, bar: Bar) -> DemoResult:
 
 def _cohort(out: Path, settings: DemoSettings, bar: Bar) -> Cohort:
     source = out / "phantoms"
+    refuse_more(source, settings.cases)
     with bar("Phantoms", settings.cases) as advance:
         write_phantoms(source, settings.cases, seed=settings.seed, spacing_mm=settings.spacing, progress=advance)
     importer, _ = detect_layout(source)
@@ -228,5 +230,7 @@ def _report(
             "that none had seen. Research software, not for clinical use."
         ],
         settings=asdict(settings),
-        commands=[f"limbeck demo --steps {settings.steps} --cases {settings.cases} --seed {settings.seed} --out demo"],
+        commands=[
+            " ".join(["limbeck demo", *(f"--{name} {value}" for name, value in asdict(settings).items()), "--out demo"])
+        ],
     )

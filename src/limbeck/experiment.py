@@ -27,20 +27,20 @@ from limbeck.data.dataset import CropReader, batches
 from limbeck.data.shared_crops import SharedCrops
 from limbeck.data.splits import Fold, FoldRecord, read_split, record_hash
 from limbeck.durable import write_json, write_text
-from limbeck.errors import UsageError
-from limbeck.evaluation.eligible import FOLD, use_in_words
+from limbeck.errors import ModelError, UsageError
+from limbeck.evaluation.eligible import FOLD, TAUGHT, seen_by, use_in_words
 from limbeck.inference.predictor import DONE, Predictor
 from limbeck.lock import held, holder
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method
 from limbeck.methods.precision import uses_bf16
-from limbeck.methods.saved import Card
+from limbeck.methods.saved import Card, load_card
 from limbeck.methods.shared_teacher import SharedTeacher
 from limbeck.request import SECTIONS, Experiment, RunSettings, plan
 from limbeck.scoring import held_out, validation
 from limbeck.teachers import teachers_of
 from limbeck.training import compiled, randomness
-from limbeck.training.checkpoint import Best
+from limbeck.training.checkpoint import BEST, Best
 from limbeck.training.meeting import left_of
 from limbeck.training.optimise import DivergedError
 from limbeck.training.record import (
@@ -300,10 +300,16 @@ def unfinished(runs: Mapping[Path, Ready]) -> dict[Path, Ready]:
 
     Raises:
         UsageError: they were asked for different runs.
+        ModelError: a finished one was damaged since.
     """
     if not runs:
         return {}
     done = {folder: (folder / DONE).is_file() for folder in runs}
+    for folder in (folder for folder, is_done in done.items() if is_done):
+        try:
+            load_card(folder / BEST)
+        except ModelError as error:
+            raise ModelError(f"{error}: restore it, or move the folder away to train it again") from error
     return {folder: runs[folder] for folder in left_of(done, next(iter(runs.values())).experiment.training)}
 
 
@@ -355,6 +361,8 @@ def _write_record(folder: Path, ready: Ready, device: torch.device, reader: Crop
     asked, training = ready.experiment, ready.experiment.training
     write_text(folder / EXPERIMENT, yaml.safe_dump(dict(ready.origin), sort_keys=False))
     write_json(folder / FOLD, ready.seen)
+    if asked.teachers:
+        write_json(folder / TAUGHT, [seen for run in {*asked.teachers.values()} for seen in seen_by(run)])
     # All roles of a method are served by one run.
     lying = {"data": ready.cohort.path, "teacher": next(iter(asked.teachers.values()), None), "split": asked.split}
     write_places(folder, {name: path for name, path in lying.items() if path})

@@ -130,6 +130,9 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(_in_print(" ".join(str(error).split()))) from error
     except RecursionError as error:
         raise ValueError(f"it is nested more than {_DEEPEST} deep") from error
+    except LookupError as error:
+        # What a tag promises and its value is not: `!!bool maybe`, `!!int ''`.
+        raise ValueError("a value is not of the kind that its tag names") from error
 
 
 def _plain(text: str) -> Any:

@@ -71,7 +71,9 @@ def test_a_bad_case_is_named_and_nothing_is_imported(spoil, found, bench, tmp_pa
     assert any(item["case"] == "BraTS2021_00002" and item["severity"] == "error" for item in findings)
     # The others are good, and can be had.
     assert main([*words, "--skip-bad"]) == 0
-    assert "3 cases" in bench.capsys.readouterr().out
+    shown = bench.capsys.readouterr()
+    assert "3 cases" in shown.out and "1 left out as bad" in shown.out
+    assert "limbeck: left out: BraTS2021_00002: " in shown.err
 
 
 def test_every_problem_is_told_at_once(bench, tmp_path) -> None:

@@ -51,12 +51,15 @@ class Local:
 
     def start(self, task: Task) -> None:
         """Begin a cell; only where there is room."""
+        # Idle ones may have been killed, too, for the memory that they keep.
+        for dead in [one for one in self._workers if one.task is None and not one.process.is_alive()]:
+            self._leave(dead)
         worker = next((worker for worker in self._workers if worker.task is None), None) or self._hire()
         worker.task = task
         try:
             worker.pipe.send(task)
         except OSError:
-            # It died while it was idle; `wait` finds it dead.
+            # It died just now; `wait` finds it dead.
             return
 
     def wait(self, seconds: float) -> list[Outcome]:
@@ -89,15 +92,18 @@ class Local:
         return outcome
 
     def _died(self, worker: _Worker, task: Task) -> Outcome:
-        worker.process.join()
-        worker.pipe.close()
-        self._workers.remove(worker)
+        self._leave(worker)
         code = worker.process.exitcode or 0
         problem = f"its process ended with exit code {code}"
         if code < 0:
             problem = f"its process was killed by {signal.Signals(-code).name}"
             problem += ", most likely out of memory: use fewer workers" if -code == signal.SIGKILL else ""
         return Outcome(task.cell.name, "failed", problem=problem)
+
+    def _leave(self, dead: _Worker) -> None:
+        dead.process.join()
+        dead.pipe.close()
+        self._workers.remove(dead)
 
     def _hire(self) -> _Worker:
         # Spawned, since a fork of a process whose threads hold locks can hang. No daemon: loaders have processes too.

@@ -12,7 +12,7 @@ from limbeck.benchmark.matrix import Phantoms
 from limbeck.benchmark.state import locked
 from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.importers import detect_layout
-from limbeck.phantom.cohort import RECORD, VERSION
+from limbeck.phantom.cohort import RECORD, VERSION, refuse_more
 from limbeck.phantom.cohort import write as write_phantoms
 
 # A function that shows a stage's progress: title and total in, a function that takes what is done out.
@@ -54,6 +54,7 @@ class Patients:
 
     def _made(self, workers: int, bar: Bar) -> Cohort:
         source, cases, spacing = self.out / SOURCE, self.asked.cases, self.asked.spacing
+        refuse_more(source, cases)
         with bar("Phantoms", cases) as advance:
             write_phantoms(source, cases, seed=self.asked.seed, spacing_mm=spacing, workers=workers, progress=advance)
         importer, _ = detect_layout(source)

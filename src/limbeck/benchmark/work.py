@@ -17,13 +17,17 @@ import torch
 
 from limbeck.benchmark.cells import Cell
 from limbeck.benchmark.matrix import Scoring
-from limbeck.benchmark.state import RUNS, locked, results_of, scores_of, verified
+from limbeck.benchmark.state import RESULTS, RUNS, locked, results_of, scores_of, verified
 from limbeck.data.cohort import Cohort
 from limbeck.durable import lacks_space, write_text
 from limbeck.errors import LimbeckError, ResourceError
 from limbeck.evaluation import table
 from limbeck.experiment import run as train
+from limbeck.inference.predictor import DONE
+from limbeck.methods.saved import load_card
 from limbeck.scoring import evaluate_run
+from limbeck.training.checkpoint import BEST
+from limbeck.version import __version__
 
 FAILURES, JOURNALS = "failures", "journals"
 
@@ -93,11 +97,14 @@ def work(task: Task) -> Outcome:
 
 def _make(task: Task) -> str:
     cohort, cell = Cohort.open(task.cohort), task.cell
+    _drop_scores_without_runs(task)
     folder = train(cell.experiment(task.teacher), cohort, task.out / RUNS)
     verified(folder)
     if cell.scored and not scores_of(task.out, folder.name, cohort.hash, cell, task.scoring):
-        # Rows that are scored in another way are kept apart, so that a matrix may change while it is unfinished.
-        digest = hashlib.sha256(repr((task.scoring, cell.scored)).encode()).hexdigest()
+        # Rows that are scored in another way, or of other weights, are kept apart, so that a matrix may change while it
+        # is unfinished.
+        weights = load_card(folder / BEST).files
+        digest = hashlib.sha256(repr((task.scoring, cell.scored, weights, __version__)).encode()).hexdigest()
         journal = task.out / JOURNALS / digest[:8]
         rows = evaluate_run(
             folder,
@@ -110,11 +117,19 @@ def _make(task: Task) -> str:
             device=cell.parts["training"].device,
         )
         table.write(results_of(task.out, folder.name), rows)
-        shutil.rmtree(journal / folder.name, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            # Others may be using it.
-            journal.rmdir()
+        for kept in (task.out / JOURNALS).glob(f"*/{folder.name}"):
+            shutil.rmtree(kept, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                # Others may be using it.
+                kept.parent.rmdir()
     return folder.name
+
+
+def _drop_scores_without_runs(task: Task) -> None:
+    """Forget the scores of a run that was moved away: the one that takes its name may come to other weights."""
+    for scores in (task.out / RESULTS).glob(f"{task.cell.name}-????????.csv"):
+        if not (task.out / RUNS / scores.stem / DONE).is_file():
+            scores.unlink()
 
 
 def _failed(task: Task, error: Exception) -> Outcome:

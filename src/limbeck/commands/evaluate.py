@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,12 @@ from limbeck.anatomy import Subset
 from limbeck.commands.arguments import check_file, check_folder
 from limbeck.commands.bar import bar
 from limbeck.errors import LimbeckError, UsageError
+from limbeck.lock import held, holder
 
 if TYPE_CHECKING:
     from limbeck.evaluation.table import Row
+
+_LOCK = ".lock"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +43,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score and write; then show the table."""
+    _check(arguments)
+    journal = _journal(arguments.out)
+    lock = journal / _LOCK
+    # Two that go on with one table would each leave out what the other has added.
+    with held(lock) as alone:
+        if not alone:
+            raise UsageError(f"{arguments.out} is being written by process {holder(lock)}: wait for it, or stop it")
+        try:
+            return _evaluate(arguments, journal)
+        finally:
+            lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                # It may hold finished cases.
+                journal.rmdir()
+
+
+def _evaluate(arguments: argparse.Namespace, journal: Path) -> int:
     from rich.console import Console  # noqa: PLC0415
 
     from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
@@ -46,12 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     from limbeck.report.tables import compare, terminal  # noqa: PLC0415
     from limbeck.scoring import plan_evaluation  # noqa: PLC0415
 
-    _check(arguments)
     cohort = Cohort.open(arguments.data)
     earlier = _earlier(arguments, cohort.hash)
-    journal = _journal(arguments.out)
     if arguments.overwrite:
-        shutil.rmtree(journal, ignore_errors=True)
+        _drop(journal)
     # All are checked before the first is begun.
     planned = [
         plan_evaluation(
@@ -67,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         for folder in arguments.runs
     ]
-    if journal.exists():
+    if any(path.is_dir() for path in journal.iterdir()):
         print(f"limbeck: note: going on with what {journal} keeps of an unfinished evaluation", file=sys.stderr)
     for evaluation in planned:
         if evaluation.basis:
@@ -78,9 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
             measured |= {row.key: row for row in evaluation.rows(arguments.device, advance)}
     rows = list(measured.values())
     write(arguments.out, rows)
-    shutil.rmtree(journal, ignore_errors=True)
+    _drop(journal)
     try:
-        Console().print(terminal(compare(rows)))
+        Console().print(terminal(compare(rows, patients=cohort.patients)))
     except LimbeckError as error:
         # What was measured is written; a table of these rows would need labels, or Dice.
         print(f"limbeck: note: no table to show: {error}", file=sys.stderr)
@@ -113,6 +132,11 @@ def _subsets(text: str) -> tuple[Subset, ...] | None:
 def _journal(out: Path) -> Path:
     """Where finished cases are kept until the table is written."""
     return out.with_name(f"{out.name}.partial")
+
+
+def _drop(journal: Path) -> None:
+    for run in (path for path in journal.iterdir() if path.is_dir()):
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def _earlier(arguments: argparse.Namespace, data: str) -> Sequence[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from limbeck.anatomy import LABEL_SCHEMES
@@ -68,10 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
             progress=advance,
             skip_bad=arguments.skip_bad,
         )
+    for case, reason in cohort.skipped.items():
+        print(f"limbeck: left out: {case}: {reason}", file=sys.stderr)
     complete = sum(all(case.present) for case in cohort.cases)
     labelled = sum(case.segmented for case in cohort.cases)
     print(
         f"{len(cohort.cases)} cases in {arguments.out}: {complete} with all four sequences, "
         f"{labelled} with a segmentation, {cohort.spacing_mm:g} mm, {cohort.normalisation}, hash {cohort.hash[:8]}"
+        + (f"; {len(cohort.skipped)} left out as bad" if cohort.skipped else "")
     )
     return 0

@@ -6,39 +6,27 @@ On the command line a name is written with hyphens or underscores, in YAML with 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 import re
-import shutil
-import textwrap
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limbeck.commands.method_help import PLACES
 from limbeck.errors import UsageError, nearest
-from limbeck.methods import METHODS, find
+from limbeck.methods import find
 from limbeck.received import read_yaml
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-# Not settings, since they do not change what a run with the same data computes.
-PLACES = {
-    "data": ("COHORT", "cohort folder, made by limbeck import"),
-    "subset": ("S", "sequences that the network may see: t1ce, flair+t1ce, all ..."),
-    "subsets": ("S,S...", "instead of --subset, a student for each of several; all stands for the 15"),
-    "group": ("N", "students of --subsets that train at a time; fewer take less memory [15]"),
-    "teacher": ("RUN", "run folder of the teacher, for methods that learn from one"),
-    "split": ("FILE", "JSON file of folds instead of the cohort's own; --fold picks one"),
-    "out": ("RUNS", "folder that holds all runs"),
-}
-_KINDS = {int: ("N", "a whole number"), float: ("X", "a number"), bool: ("true|false", "true or false")}
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _SIZES = re.compile(r"-?\d+(,-?\d+)+")
 
 
 class Settings:
-    """Every setting of a method and of the loop: to parse, to explain and to show."""
+    """Every setting of a method and of the loop: to parse and to explain."""
 
     def __init__(self, method: str) -> None:
         from limbeck.experiment import SECTIONS  # noqa: PLC0415 - torch
@@ -68,34 +56,6 @@ class Settings:
             raise self._explained(str(error)) from error
         parts = {section: self._section(kind, chosen) for section, kind in self.sections.items()}
         return {name: chosen[name] for name in PLACES}, parts
-
-    def help(self) -> str:
-        """What `limbeck train METHOD --help` prints."""
-        entry = METHODS[self.method]
-        lines = [
-            f"usage: limbeck train {self.method} --data COHORT [--subset S] [--teacher RUN] [--config YAML]",
-            f"{'':<{len('usage: limbeck train ') + len(self.method)}} [--NAME VALUE ...] --out RUNS [--resume]",
-            "",
-            f"{self.method}: {entry.summary}.",
-            f"Paper: {entry.paper}.",
-            f"Teacher: {entry.teacher}. Subsets: {entry.subsets}. Status: {entry.status}.",
-            "",
-            "What and where:",
-        ]
-        for name, (value, text) in PLACES.items():
-            lines += _entry(f"--{name} {value}", text)
-        lines += _entry(
-            "--config YAML", "file of settings, names with underscores, or a run's experiment.yaml; options override it"
-        )
-        lines += _entry("--resume", "go on with the run of these settings where it stopped; refuse to begin one")
-        for kind in self.sections.values():
-            lines += ["", f"{(inspect.getdoc(kind) or '').splitlines()[0].rstrip('.')}:"]
-            meanings = dict(_meanings(kind))
-            for item in dataclasses.fields(kind):
-                hint = self.types[item.name]
-                option = f"--{item.name.replace('_', '-')} {_placeholder(hint)}"
-                lines += _entry(option, f"{meanings.get(item.name, '').rstrip('.')} [{_written(item.default)}]")
-        return "\n".join(lines)
 
     def _parser(self) -> ArgumentParser:
         from jsonargparse import ArgumentParser  # noqa: PLC0415 - a tenth of a second
@@ -194,43 +154,8 @@ def _files_apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return files, others
 
 
-def _meanings(kind: type[Any]) -> Iterator[tuple[str, str]]:
-    """Name and meaning of every field, from the docstrings of a dataclass and of those that it extends."""
-    for base in kind.__mro__:
-        name, text = "", ""
-        _, _, attributes = (inspect.getdoc(base) or "").partition("Attributes:\n")
-        for line in attributes.split("\n\n")[0].splitlines():
-            start = re.match(r" {4}(\w+): (.*)", line)
-            if start is None:
-                text += " " + line.strip()
-                continue
-            if name:
-                yield name, text
-            name, text = start[1], start[2]
-        if name:
-            yield name, text
-
-
-def _entry(option: str, text: str) -> list[str]:
-    """An option and its meaning in two columns."""
-    column = 34
-    width = min(shutil.get_terminal_size().columns, 110)
-    lines = textwrap.wrap(text, max(width - column, 30), break_long_words=False, break_on_hyphens=False)
-    first = f"  {option:<{column - 3}} {lines[0]}" if len(option) <= column - 3 else f"  {option}"
-    rest = lines[1:] if len(option) <= column - 3 else lines
-    return [first, *(f"{'':<{column}}{line}" for line in rest)]
-
-
 def _is_choice(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Literal
-
-
-def _placeholder(hint: Any) -> str:
-    if _is_choice(hint):
-        return "|".join(map(str, typing.get_args(hint)))
-    if typing.get_origin(hint) is tuple:
-        return "N,N,N"
-    return _KINDS[hint][0] if hint in _KINDS else "NAME"
 
 
 def _expected(hint: Any) -> str:
@@ -239,11 +164,4 @@ def _expected(hint: Any) -> str:
         return f"{', '.join(others)} or {last}"
     if typing.get_origin(hint) is tuple:
         return "three whole numbers, for example 64,64,64"
-    return _KINDS[hint][1] if hint in _KINDS else "a word"
-
-
-def _written(value: Any) -> str:
-    """A default as one would type it."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return _KINDS.get(hint, "a word")

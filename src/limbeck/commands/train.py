@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from limbeck.commands import method_help
 from limbeck.commands.bar import bar
 from limbeck.errors import ModelError, UsageError, nearest
 from limbeck.launch import launch
@@ -42,9 +43,7 @@ def run(words: Sequence[str]) -> int:
     if method is not None and method not in METHODS:
         raise UsageError(f"unknown method {method!r}: expected one of {known}{nearest(method, METHODS)}")
     if method is not None and {"-h", "--help"} & set(rest):
-        from limbeck.commands.settings import Settings  # noqa: PLC0415 - torch
-
-        print(Settings(method).help())
+        print(method_help.text(method))
         return 0
     return _train(str(method), rest, resume) if folder is None else _go_on(folder, method, rest)
 

@@ -94,6 +94,11 @@ class Cohort:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
             raise DataError(f"{folder / _MANIFEST}: damaged ({error!r:.100}): import the cohort again") from error
 
+    @property
+    def patients(self) -> dict[str, str]:
+        """Whose each case is, by name."""
+        return {case.id: case.patient for case in self.cases}
+
     def case(self, case_id: str) -> CohortCase:
         """The case of a name.
 

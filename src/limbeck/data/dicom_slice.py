@@ -111,7 +111,7 @@ def understanding(path: Path) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except (DataError, UsageError):
+        except (DataError, UsageError, MemoryError):
             raise
         # A damaged file can make pydicom and its decoders raise almost anything.
         except Exception as error:

@@ -91,10 +91,16 @@ def _refuse_mixture(label: str, subset: Subset, rows: Sequence[Row]) -> None:
         raise UsageError(f"label {label!r} covers the methods {', '.join(methods)}; expected a label for each")
     seen: dict[tuple[object, ...], str] = {}
     for row in rows:
-        source = row.run if row.processing == RAW else f"{row.run} ({row.processing})"
-        other = seen.setdefault((row.fold, row.seed, row.case, row.region, row.metric), source)
-        if other != source:
+        key, source = _place(row), row.run if row.processing == RAW else f"{row.run} ({row.processing})"
+        if key in seen and seen[key] != source:
             raise DataError(
-                f"runs {other!r} and {source!r} both stand for {label!r} from {subset}, fold {row.fold}, "
+                f"runs {seen[key]!r} and {source!r} both stand for {label!r} from {subset}, fold {row.fold}, "
                 f"seed {row.seed}; expected a label for each"
             )
+        if key in seen:
+            raise DataError(f"run {source!r} has case {row.case} from {subset} twice: expected each results file once")
+        seen[key] = source
+
+
+def _place(row: Row) -> tuple[object, ...]:
+    return row.fold, row.seed, row.case, row.region, row.metric

@@ -13,7 +13,10 @@ from limbeck.data.usable import Usable, partial, usable
 from limbeck.errors import ModelError, UsageError
 from limbeck.received import read_json
 
-FOLD = "fold.json"
+FOLD, TAUGHT = "fold.json", "taught_by.json"
+
+# Name of a case -> the volumes of its labels.
+Seen = Mapping[str, Mapping[str, float]]
 
 
 def unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortCase]:
@@ -29,7 +32,7 @@ def unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortC
 
 
 def learnt_from(folder: Path, cases: Sequence[CohortCase], others: Sequence[CohortCase] = ()) -> list[str]:
-    """Which of these cases are of patients whom a run has learnt from, or has chosen its checkpoint by.
+    """Which of these cases are of patients whom a run or its teachers have learnt from, or were chosen by.
 
     A patient is known again by a case that the run has seen, and a case by its name and its labels' volumes. Of a
     cohort that holds none of a patient's cases under the names that the run saw them by, the run's patients are not
@@ -43,11 +46,28 @@ def learnt_from(folder: Path, cases: Sequence[CohortCase], others: Sequence[Coho
     Raises:
         ModelError: the run's record of its fold is missing or damaged.
     """
-    parts = _fold_record(folder)
-    seen = {**parts["train"], **parts["validation"]}
+    records = seen_by(folder)
     # Name and volumes together: two cohorts of phantoms use the same names for different patients.
-    known = {case.patient for case in (*cases, *others) if case.id in seen and dict(case.label_ml) == seen[case.id]}
+    known = {
+        case.patient for case in (*cases, *others) if any(seen.get(case.id) == dict(case.label_ml) for seen in records)
+    }
     return [case.id for case in cases if case.patient in known]
+
+
+def seen_by(folder: Path) -> list[Seen]:
+    """What a run has learnt from or was chosen by, and what each of its teachers has, and theirs.
+
+    Raises:
+        ModelError: a record is missing or damaged.
+    """
+    parts = _fold_record(folder)
+    own: Seen = {**parts["train"], **parts["validation"]}
+    if not (folder / TAUGHT).is_file():
+        return [own]
+    try:
+        return [own, *(dict(seen) for seen in read_json(folder / TAUGHT))]
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{folder / TAUGHT} is damaged: what its teachers have seen is not known") from error
 
 
 def fold_of(folder: Path, origin: Mapping[str, Any]) -> FoldRecord:

@@ -53,6 +53,8 @@ def pack(
     if not plain_name(called):
         raise UsageError(f"name {called!r}: expected one line of 1 to 200 characters")
     check_place(out, overwrite)
+    # `.` has no name to put another beside.
+    out = out.absolute()
     members, cases = _members(runs)
     content = contents(called, note.strip(), members, cases) | ({"weights": HALF} if half else {})
     with _folder(out) as folder:

@@ -7,7 +7,6 @@ else, is refused.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +17,12 @@ from typing import Any
 
 from limbeck.anatomy import Modality
 from limbeck.durable import lacks_space, left_behind, write_json
-from limbeck.errors import ResourceError, UsageError, nearest
+from limbeck.errors import DataError, ResourceError, UsageError, nearest
 from limbeck.phantom.absence import absent
 from limbeck.phantom.cavity import operated
 from limbeck.phantom.layouts import LAYOUTS, has_cavities
 from limbeck.phantom.patient import make
+from limbeck.received import read_json
 from limbeck.workers import Workers
 
 VERSION = 7
@@ -145,7 +145,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     for record in (out / RECORD, out / _BEGUN):
         if record.exists():
             nobody = {"missing": 0.0, "cavities": 0.0}
-            found = {**nobody, **json.loads(record.read_text(encoding="utf-8"))}
+            found = {**nobody, **_read(record)}
             wanted = {**nobody, **settings}
             other = [
                 f"{key} {found.get(key)!r}, not {wanted[key]!r}" for key in wanted if found.get(key) != wanted[key]
@@ -158,10 +158,37 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     write_json(out / _BEGUN, settings)
 
 
+def refuse_more(out: Path, cases: int) -> None:
+    """Refuse a folder that holds more phantoms than are asked for: whoever reads it would take all of them.
+
+    Raises:
+        UsageError: it does.
+        DataError: its record is damaged.
+    """
+    if (found := _recorded_cases(out)) > cases:
+        raise UsageError(f"{out} holds {found} phantoms, {cases} were asked for: give another folder")
+
+
 def _recorded_cases(out: Path) -> int:
     if not (out / RECORD).exists():
         return 0
-    return int(json.loads((out / RECORD).read_text(encoding="utf-8")).get("cases", 0))
+    cases = _read(out / RECORD).get("cases", 0)
+    return cases if isinstance(cases, int) else 0
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """What an earlier command has noted.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        content = read_json(record)
+    except ValueError as error:
+        raise DataError(f"{record} is damaged ({error}): give a new folder") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{record} is damaged (it holds no names and values): give a new folder")
+    return content
 
 
 def _lacking(settings: Mapping[str, Any], cases: int) -> dict[str, dict[str, list[str]]]:

@@ -70,7 +70,13 @@ class Ours:
         return f"{100 * value:.{self.decimals}f}"
 
 
-def render(id: str, rows: Iterable[Row], format: str, labels: Mapping[str, str] | None = None) -> str:
+def render(
+    id: str,
+    rows: Iterable[Row],
+    format: str,
+    labels: Mapping[str, str] | None = None,
+    patients: Mapping[str, str] | None = None,
+) -> str:
     """A paper's table with our results beside it, as text.
 
     Args:
@@ -78,6 +84,7 @@ def render(id: str, rows: Iterable[Row], format: str, labels: Mapping[str, str] 
         rows: our results, of one protocol and cohort; none gives the paper's table alone.
         format: one of `grid.FORMATS`: markdown, csv, latex or html.
         labels: run -> label, as for `compare`; a label `gkd, VARIANT` stands beside that variant of the paper.
+        patients: case -> patient, as for `compare`.
 
     Raises:
         UsageError: the table or the format is unknown, or the rows are of several protocols or cohorts.
@@ -85,7 +92,7 @@ def render(id: str, rows: Iterable[Row], format: str, labels: Mapping[str, str] 
     """
     grids.check_format(format)
     raw = [row for row in rows if row.processing == RAW]
-    comparison = compare(raw, labels) if raw else None
+    comparison = compare(raw, labels, patients) if raw else None
     found = grid(id, comparison)
     if format == "csv" and comparison:
         found = _with_origin(found, comparison)

@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 _CANONICAL = "brats2024"
 
 
+def check_cohort(rows: Sequence[Row], cohort: Cohort) -> None:
+    """Refuse results of other data.
+
+    Raises:
+        DataError: they were measured on another cohort.
+    """
+    hashes = {row.data for row in rows if row.data}
+    if hashes and hashes != {cohort.hash}:
+        found = ", ".join(sorted(text[:12] for text in hashes))
+        raise DataError(f"the results were measured on cohort {found}; {cohort.path} is {cohort.hash[:12]}")
+
+
 def gather(
     rows: Sequence[Row],
     cohort: Cohort,
@@ -44,10 +56,7 @@ def gather(
         DataError: the results were measured on other data, a file is missing or damaged, or there is no mask at all.
         UsageError: a case is not in the results, or the number is no number of cases.
     """
-    hashes = {row.data for row in rows if row.data}
-    if hashes and hashes != {cohort.hash}:
-        found = ", ".join(sorted(text[:12] for text in hashes))
-        raise DataError(f"the results were measured on cohort {found}; {cohort.path} is {cohort.hash[:12]}")
+    check_cohort(rows, cohort)
     chosen = choose(rows, wanted)
     scenes = []
     for done, name in enumerate(chosen, 1):

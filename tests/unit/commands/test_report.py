@@ -43,7 +43,7 @@ def test_the_page_says_how_to_make_it_again_without_naming_this_machine(results,
     page = tmp_path / "a.html"
     assert main(["report", str(results), "--title", "My <page>", "-o", str(page)]) == 0
     text = page.read_text()
-    assert "limbeck report results.csv -o a.html" in text
+    assert "limbeck report results.csv --title &#x27;My &lt;page&gt;&#x27; -o a.html" in text
     assert str(tmp_path) not in text
     assert "<h1>My &lt;page&gt;</h1>" in text
 

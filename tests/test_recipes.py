@@ -11,6 +11,9 @@ import pytest
 import yaml
 from documents import ROOT, problem
 
+from limbeck.benchmark.cells import plan as plan_matrix
+from limbeck.benchmark.matrix import read as read_matrix
+from limbeck.commands.benchmark import _parse
 from limbeck.commands.settings import Settings
 from limbeck.experiment import plan
 from limbeck.methods import METHODS, find
@@ -160,3 +163,9 @@ def test_a_fifth_of_brats_2018_is_pkdr_s_test_part_and_an_eighth_of_the_rest_its
 def test_yardsticks_and_teachers_have_the_budget_of_what_they_measure_or_teach(yardstick: str, measured: str) -> None:
     without = own(measured) - own(yardstick)
     assert {name: value for name, value in recipe_of(measured).items() if name not in without} == recipe_of(yardstick)
+
+
+def test_the_benchmark_of_the_readme_can_be_planned() -> None:
+    for path in (ROOT / "configs" / "benchmark.yaml", ROOT / "configs" / "distillation.yaml"):
+        planned = plan_matrix(read_matrix(path), _parse)
+        assert planned.cells, path

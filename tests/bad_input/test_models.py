@@ -101,6 +101,14 @@ def test_a_damaged_model_is_model(spoil, bench, tmp_path) -> None:
     assert not list(tmp_path.glob("mask*"))
 
 
+def test_a_finished_run_that_was_damaged_since_is_not_taken_for_done(bench, tmp_path) -> None:
+    words = ["train", "supervised", "--data", bench.cohort, "--out", tmp_path / "runs", "--steps", "1", *FAST]
+    assert main([str(word) for word in (*words, "--subset", "t1")]) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    damaged_weights(run)
+    bench.refuses(MODEL, *words, "--subset", "t1", says=("checksum", "move the folder away to train it again"))
+
+
 def test_a_teacher_that_does_not_fit_is_model(bench, tmp_path) -> None:
     words = ["train", "gkd", "--data", bench.cohort, "--subset", "flair", "--out", bench.root / "new", *FAST]
     bench.refuses(MODEL, *words, "--teacher", tmp_path / "nowhere", says=("nowhere", "does not exist"))

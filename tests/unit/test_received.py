@@ -75,6 +75,9 @@ def test_json_that_is_plain_is_read() -> None:
         ("\x00", "special characters"),
         ("? [1]\n: 2", "unhashable"),
         ("a: b\n\xadc", "line 2"),
+        ("a: !!bool maybe", "not of the kind that its tag names"),
+        ("a: !!int ''", "not of the kind that its tag names"),
+        ("a: !!float ''", "not of the kind that its tag names"),
     ],
 )
 def test_yaml_that_is_more_than_settings_is_refused(text: str, says: str, tmp_path: Path) -> None:

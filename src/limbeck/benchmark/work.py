@@ -97,7 +97,7 @@ def work(task: Task) -> Outcome:
 
 def _make(task: Task) -> str:
     cohort, cell = Cohort.open(task.cohort), task.cell
-    _drop_scores_without_runs(task)
+    _drop_scores_without_runs(cell, task.out)
     folder = train(cell.experiment(task.teacher), cohort, task.out / RUNS)
     verified(folder)
     if cell.scored and not scores_of(task.out, folder.name, cohort.hash, cell, task.scoring):
@@ -125,10 +125,10 @@ def _make(task: Task) -> str:
     return folder.name
 
 
-def _drop_scores_without_runs(task: Task) -> None:
+def _drop_scores_without_runs(cell: Cell, out: Path) -> None:
     """Forget the scores of a run that was moved away: the one that takes its name may come to other weights."""
-    for scores in (task.out / RESULTS).glob(f"{task.cell.name}-????????.csv"):
-        if not (task.out / RUNS / scores.stem / DONE).is_file():
+    for scores in (out / RESULTS).glob(f"{cell.name}-????????.csv"):
+        if not (out / RUNS / scores.stem / DONE).is_file():
             scores.unlink()
 
 

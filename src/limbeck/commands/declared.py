@@ -81,9 +81,11 @@ def _resolved(module: str, annotation: ast.expr) -> ast.expr:
     if not isinstance(annotation, ast.Name):
         return annotation
     for node in tree(module).body:
-        named = isinstance(node, ast.ImportFrom) and annotation.id in [alias.name for alias in node.names]
-        if named and (source := str(node.module)).startswith("limbeck."):
-            return _resolved(source.removeprefix("limbeck."), annotation)
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [annotation.id]:
-            return node.value
+        if not isinstance(node, ast.ImportFrom | ast.Assign):
+            continue
+        if isinstance(node, ast.Assign):
+            if [ast.unparse(target) for target in node.targets] == [annotation.id]:
+                return node.value
+        elif annotation.id in [alias.name for alias in node.names] and str(node.module).startswith("limbeck."):
+            return _resolved(str(node.module).removeprefix("limbeck."), annotation)
     return annotation

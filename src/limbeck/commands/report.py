@@ -133,7 +133,9 @@ def _measured(rows: Sequence[Row]) -> list[str]:
         by_protocol.setdefault(row.protocol.rpartition("-")[0], []).append(row)
     commands = []
     for protocol, own in by_protocol.items():
-        runs, metrics, subsets = ({str(getattr(row, name)): None for row in own} for name in ("run", "metric", "subset"))
+        runs, metrics, subsets = (
+            {str(getattr(row, name)): None for row in own} for name in ("run", "metric", "subset")
+        )
         if not protocol or len(runs) > _FEW:
             continue
         parts = ["limbeck", "evaluate", *(f"runs/{run}" for run in runs), "--data", "COHORT", "--protocol", protocol]

@@ -136,15 +136,12 @@ def load(
     """A predictor from a run (its best checkpoint, else its last; or the other way) or from a checkpoint folder itself.
 
     Raises:
-        ModelError: the folder is missing, holds no checkpoint, holds a damaged one, or weights that are no numbers.
+        ModelError: the folder is missing, holds no checkpoint, or holds a damaged one.
         UsageError: the device is not there.
     """
     found = checkpoint_folder(Path(folder), checkpoint)
     card = load_card(found)
     method = load_method(found, card)
-    # Scores of such weights would be taken for background.
-    if wrong := [name for name, value in method.state_dict().items() if not bool(torch.isfinite(value).all())]:
-        raise ModelError(f"{found}: {wrong[0]} holds weights that are no numbers: expected those of a trained method")
     target_device = pick_device(device)
     return Predictor(method.eval(), card, target_device, uses_bf16(precision, target_device))
 

@@ -63,3 +63,22 @@ def test_a_process_that_raises_ends_its_cell_and_takes_the_next(task, tmp_path: 
     finally:
         engine.close()
     assert process.exitcode is not None
+
+
+def test_a_process_that_was_killed_while_it_was_idle_costs_no_cell(task) -> None:
+    engine = Local(1, 1)
+    try:
+        engine.start(task)
+        while not engine.wait(1):
+            pass
+        first = engine._workers[0].process
+        first.kill()
+        first.join()
+        engine.start(task)
+        outcomes: list[Outcome] = []
+        while not outcomes:
+            outcomes = engine.wait(1)
+        assert ["no-cohort" in outcome.problem for outcome in outcomes] == [True], outcomes
+        assert engine._workers[0].process is not first
+    finally:
+        engine.close()

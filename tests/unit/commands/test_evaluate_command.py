@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from limbeck.anatomy import Subset
 from limbeck.cli import main
 from limbeck.data.cohort import Cohort
 from limbeck.evaluation.table import read
+from limbeck.lock import held
 
 FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "2", "--precision", "float32", "--device", "cpu"]
 
@@ -171,3 +173,16 @@ def test_every_run_is_checked_before_the_first_is_begun(bench, tmp_path, monkeyp
     (tmp_path / "unfinished").mkdir()
     given = ["evaluate", bench[1], tmp_path / "unfinished", "--data", bench[0], "-o", tmp_path / "results.csv"]
     assert main([str(word) for word in given]) == 4
+
+
+def test_two_that_go_on_with_one_table_do_not_run_at_once(bench, tmp_path, capsys) -> None:
+    out = tmp_path / "results.csv"
+    with held(tmp_path / "results.csv.partial" / ".lock"):
+        assert evaluate(bench, out) == 2
+    assert f"{out} is being written by process {os.getpid()}" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_refused_evaluation_leaves_nothing(bench, tmp_path) -> None:
+    assert evaluate(bench, tmp_path / "results.csv", "--metrics", "nope") == 2
+    assert list(tmp_path.iterdir()) == []

@@ -302,6 +302,15 @@ def test_a_channel_of_a_series_is_refused(series):
         read_volume(Source(series[0].parent, 1))
 
 
+def test_memory_that_runs_out_is_no_damage_of_the_file(series, monkeypatch):
+    def too_large(*_, **__):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr("pydicom.pixels.pixel_array", too_large)
+    with pytest.raises(MemoryError):
+        read_volume(Source(series[0].parent))
+
+
 def test_without_pydicom_the_extra_is_named(series, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UsageError) as caught:

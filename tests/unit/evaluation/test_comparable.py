@@ -54,3 +54,8 @@ def test_a_line_covers_one_method_and_nothing_twice():
         by_line([ROW, replace(ROW, run="q", method="dropout")], {"r": "x", "q": "x"})
     with pytest.raises(DataError, match="'r' and 'q' both stand for 'gkd'"):
         by_line([ROW, replace(ROW, run="q")], {})
+
+
+def test_the_same_rows_twice_are_refused():
+    with pytest.raises(DataError, match="has case a from t1ce twice: expected each results file once"):
+        by_line([ROW, replace(ROW, value=0.7)], {})

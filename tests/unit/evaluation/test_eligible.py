@@ -8,7 +8,7 @@ import pytest
 from limbeck import teachers
 from limbeck.data.splits import Fold
 from limbeck.errors import ModelError
-from limbeck.evaluation.eligible import FOLD, learnt_from
+from limbeck.evaluation.eligible import FOLD, TAUGHT, learnt_from, seen_by
 from limbeck.methods import find
 
 
@@ -27,6 +27,18 @@ def test_another_examination_of_a_patient_counts_as_learnt_from(tmp_path):
     folder = run(tmp_path, first)
     assert learnt_from(folder, [second, stranger], [first, second, stranger]) == ["p1-b"]
     assert learnt_from(folder, [first, second, stranger]) == ["p1-a", "p1-b"]
+
+
+def test_what_a_teacher_has_learnt_from_its_student_knows_too(tmp_path):
+    own, taught, stranger = case("p1-a", "p1", 1.5), case("p2-a", "p2", 2.5), case("p1-a", "p9", 9.5)
+    folder = run(tmp_path, own)
+    assert learnt_from(folder, [taught, stranger]) == []
+    (folder / TAUGHT).write_text(json.dumps([{"p2-a": taught.label_ml}, {"p7-a": {"oedema": 1.0}}]))
+    assert learnt_from(folder, [own, taught, stranger]) == ["p1-a", "p2-a"]
+    assert seen_by(folder) == [{"p1-a": own.label_ml}, {"p2-a": taught.label_ml}, {"p7-a": {"oedema": 1.0}}]
+    (folder / TAUGHT).write_text("[1]")
+    with pytest.raises(ModelError, match=r"taught_by\.json is damaged"):
+        learnt_from(folder, [taught])
 
 
 def test_the_same_names_of_other_people_count_as_unseen(tmp_path):

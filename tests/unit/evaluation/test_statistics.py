@@ -125,6 +125,11 @@ def test_wilcoxon_leaves_ties_out():
     assert paired_wilcoxon([1, 2, 3], [1, 2, 3]) == 1.0
 
 
+def test_wilcoxon_is_exact_over_what_is_left_of_many():
+    # All five signs alike: 2 of 2^5, however many others do not differ.
+    assert paired_wilcoxon([0.0] * 15 + [1, 2, 3, 4, 5], [0.0] * 20) == pytest.approx(2 / 32)
+
+
 def test_wilcoxon_needs_pairs():
     with pytest.raises(ValueError, match="pairs"):
         paired_wilcoxon([1, 2, 3], [1, 2])

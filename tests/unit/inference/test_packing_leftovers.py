@@ -51,3 +51,10 @@ def test_the_folder_in_the_making_is_held(run, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(packing, "read_pack", looked_at)
     pack([run], tmp_path / "model")
     assert seen[0] is False
+
+
+def test_a_pack_fills_the_folder_that_one_stands_in(run, tmp_path, monkeypatch) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path / "model")
+    assert pack([run], Path()).name == "model"
+    assert (tmp_path / "model" / "model.json").is_file()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from limbeck.anatomy import LABEL_SCHEMES, Modality
-from limbeck.errors import UsageError
+from limbeck.errors import DataError, UsageError
 from limbeck.phantom import cohort
 from limbeck.phantom.patient import make
 
@@ -161,3 +161,18 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     file.write_text("x")
     with pytest.raises(UsageError, match="is a file"):
         cohort.write(file, 1, spacing_mm=SPACING)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", ""])
+def test_a_damaged_record_is_data(content: str, tmp_path: Path) -> None:
+    (tmp_path / "phantoms.json").write_text(content)
+    with pytest.raises(DataError, match=r"phantoms\.json is damaged"):
+        cohort.write(tmp_path, 1, seed=3, spacing_mm=SPACING, workers=1)
+
+
+def test_a_folder_with_more_than_was_asked_for_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "phantoms.json").write_text(json.dumps({"cases": 3}))
+    cohort.refuse_more(tmp_path, 3)
+    cohort.refuse_more(tmp_path / "elsewhere", 0)
+    with pytest.raises(UsageError, match="holds 3 phantoms, 2 were asked for"):
+        cohort.refuse_more(tmp_path, 2)

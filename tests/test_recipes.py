@@ -15,6 +15,7 @@ from limbeck.benchmark.cells import plan as plan_matrix
 from limbeck.benchmark.matrix import read as read_matrix
 from limbeck.commands.benchmark import _parse
 from limbeck.commands.settings import Settings
+from limbeck.errors import UsageError
 from limbeck.experiment import plan
 from limbeck.methods import METHODS, find
 from limbeck.methods.base import NetworkSettings
@@ -169,3 +170,17 @@ def test_the_benchmark_of_the_readme_can_be_planned() -> None:
     for path in (ROOT / "configs" / "benchmark.yaml", ROOT / "configs" / "distillation.yaml"):
         planned = plan_matrix(read_matrix(path), _parse)
         assert planned.cells, path
+
+
+def test_recipes_go_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, path in (
+        ("common", ROOT / "configs" / "common.yaml"),
+        ("gkd", ROOT / "configs" / "methods" / "gkd.yaml"),
+    ):
+        assert Settings("gkd").parse(["--config", name]) == Settings("gkd").parse(["--config", str(path)])
+    with pytest.raises(UsageError, match="expected a YAML file, or common, choi, dropout, gkd"):
+        Settings("gkd").parse(["--config", "kgd"])
+    # A file of that name goes first.
+    Path("common").write_text("steps: 7\n")
+    assert Settings("gkd").parse(["--config", "common"])[1]["training"].steps == 7

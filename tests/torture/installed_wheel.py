@@ -106,7 +106,8 @@ def use(place: Path, environment: dict[str, str]) -> None:
     limbeck("doctor")
     limbeck("phantom", "--cases", "4", "--spacing", "6", "--workers", "1", "--out", "phantoms")
     limbeck("import", "phantoms", "--spacing", "6", "--out", "cohort")
-    run = limbeck("train", "supervised", "--subset", "flair", "--data", "cohort", "--out", "runs", *SMALL).split()[-1]
+    words = ("--config", "common", "--subset", "flair", "--data", "cohort", "--out", "runs", *SMALL)
+    run = limbeck("train", "supervised", *words).split()[-1]
     limbeck("evaluate", run, "--data", "cohort", "--out", "results.csv")
     limbeck("report", "results.csv", "--data", "cohort", "--out", "report.html")
     scan = next((place / "phantoms").rglob("*_flair.nii.gz"))

@@ -46,7 +46,9 @@ def text(method: str) -> str:
     for name, (value, meaning) in PLACES.items():
         lines += _entry(f"--{name} {value}", meaning)
     lines += _entry(
-        "--config YAML", "file of settings, names with underscores, or a run's experiment.yaml; options override it"
+        "--config YAML",
+        "file of settings, names with underscores, or a run's experiment.yaml, or the name of a recipe that comes with "
+        f"Limbeck: common, {method}; options override it",
     )
     lines += _entry("--resume", "go on with the run of these settings where it stopped; refuse to begin one")
     for heading, settings in _sections(method):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limbeck.commands import recipes
 from limbeck.commands.method_help import PLACES
 from limbeck.errors import UsageError, nearest
 from limbeck.methods import find
@@ -49,7 +50,7 @@ class Settings:
 
         files, others = _files_apart(_spelt(words))
         # Files before options, so that an option holds wherever it stands; among files, the later one wins.
-        first = [f"--config={self._read(Path(file))}" for file in files]
+        first = [f"--config={self._read(recipes.found(Path(file)))}" for file in files]
         try:
             chosen = self._parser().parse_args([*first, *others])
         except ArgumentError as error:
@@ -89,7 +90,9 @@ class Settings:
             content = read_yaml(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise UsageError(f"configuration {path} cannot be read ({reason}): expected a YAML file") from error
+            raise UsageError(
+                f"configuration {path} cannot be read ({reason}): expected a YAML file, or {', '.join(recipes.names())}"
+            ) from error
         except ValueError as error:
             raise UsageError(f"configuration {path} is no valid YAML: {error}") from error
         if not isinstance(content, dict):

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from limbeck.cli import COMMANDS, Parser
+from limbeck.commands import recipes as shipped
 from limbeck.commands.method_help import PLACES
 from limbeck.commands.settings import Settings
 from limbeck.errors import LimbeckError
@@ -88,7 +89,7 @@ def _problem_of_training(words: list[str], synopsis: bool) -> str | None:
     if synopsis or "NAME" in names or "help" in names:
         return None
     recipes = [following for word, following in pairwise(words) if word == "--config"]
-    if missing := [name for name in recipes if not (ROOT / name).is_file()]:
+    if missing := [name for name in recipes if not (ROOT / name).is_file() and name not in shipped.names()]:
         return f"no file {missing[0]}"
     try:
         planned(words)
@@ -121,7 +122,10 @@ def planned(words: list[str]) -> Experiment | None:
     """
     method = method_of(words)
     recipes = [index for index, word in enumerate(words) if words[index - 1] == "--config"]
-    located = [str(ROOT / word) if index in recipes else word for index, word in enumerate(words)]
+    located = [
+        str(ROOT / word) if index in recipes and word not in shipped.names() else word
+        for index, word in enumerate(words)
+    ]
     places, parts = Settings(method).parse(located[1:])
     # S is anybody's subset.
     if not places["out"] or places["subset"] == "S":

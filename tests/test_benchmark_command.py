@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from begun import Begun
 
 from limbeck.anatomy import Subset
 from limbeck.cli import main
-from limbeck.evaluation.table import read
+from limbeck.evaluation.table import read, write
 
 MATRIX = """
 phantoms: {cases: 4, spacing: 6, seed: 1}
@@ -100,6 +102,27 @@ def test_a_second_start_takes_no_step(made, capsys) -> None:
     assert main(["benchmark", str(made.matrix), "--out", str(made.whole), *ONE]) == 0
     assert times(made.whole) == before
     assert "4 of 4 cells" in capsys.readouterr().out
+
+
+def test_what_is_trained_again_is_scored_again(made, tmp_path) -> None:
+    """A run that was moved away comes back under its own name, beside the scores that it had."""
+    out = tmp_path / "out"
+    shutil.copytree(made.whole, out)
+    (run,) = (out / "runs").glob("dropout-*")
+    scores = out / "results" / f"{run.name}.csv"
+    write(scores, [replace(row, value=0.123) for row in read(scores)])
+    shutil.rmtree(run)
+    assert main(["benchmark", str(made.matrix), "--data", str(made.whole / "cohort"), "--out", str(out), *ONE]) == 0
+    made.same(out)
+
+
+def test_fewer_phantoms_want_another_folder(made, tmp_path, capsys) -> None:
+    matrix = tmp_path / "matrix.yaml"
+    matrix.write_text(MATRIX.replace("cases: 4", "cases: 3"))
+    before = times(made.whole)
+    assert main(["benchmark", str(matrix), "--out", str(made.whole), *ONE]) == 2
+    assert "holds 4 phantoms, 3 were asked for" in capsys.readouterr().err
+    assert times(made.whole) == before
 
 
 def test_a_dry_run_tells_what_is_missing_and_how_long_it_takes_and_writes_nothing(made, tmp_path, capsys) -> None:

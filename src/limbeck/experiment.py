@@ -34,7 +34,7 @@ from limbeck.lock import held, holder
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method
 from limbeck.methods.precision import uses_bf16
-from limbeck.methods.saved import Card, load_card
+from limbeck.methods.saved import Card, read_card
 from limbeck.methods.shared_teacher import SharedTeacher
 from limbeck.request import SECTIONS, Experiment, RunSettings, plan
 from limbeck.scoring import held_out, validation
@@ -307,9 +307,12 @@ def unfinished(runs: Mapping[Path, Ready]) -> dict[Path, Ready]:
     done = {folder: (folder / DONE).is_file() for folder in runs}
     for folder in (folder for folder, is_done in done.items() if is_done):
         try:
-            load_card(folder / BEST)
+            # Not the generation before, which stands in for a damaged one while a run learns.
+            read_card(folder / BEST)
         except ModelError as error:
-            raise ModelError(f"{error}: restore it, or move the folder away to train it again") from error
+            raise ModelError(
+                f"{folder / BEST}: {error}; restore it, or move the folder away to train it again"
+            ) from error
     return {folder: runs[folder] for folder in left_of(done, next(iter(runs.values())).experiment.training)}
 
 

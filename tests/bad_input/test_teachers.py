@@ -98,6 +98,32 @@ def test_a_teacher_that_knows_the_cases_held_out_in_another_cohort(bench, tmp_pa
     bench.refuses(MODEL, *words, says=("learnt from", "held out here"))
 
 
+def test_what_a_teacher_knows_its_student_is_not_scored_on(bench, tmp_path) -> None:
+    """The student's own cases are another's: one that its teacher has learnt from is still none to be scored on."""
+    teacher = json.loads((bench.teacher / "fold.json").read_text())
+    (known,), (validation,), (first, second) = (teacher[part] for part in ("train", "validation", "test"))
+    own = {"train": [first], "validation": [validation], "test": [second]}
+    (tmp_path / "split.json").write_text(json.dumps({"folds": [own]}))
+    words = [*training(bench, "gkd", "--teacher", bench.teacher, "--steps", "1"), "--split", tmp_path / "split.json"]
+    out = tmp_path / "runs"
+    assert main([str(word) for word in (*words, "--folds", "1", "--out", out)]) == 0
+    (student,) = out.iterdir()
+    shutil.copytree(bench.phantoms / known, tmp_path / "one" / known)
+    words = ["import", tmp_path / "one", "--spacing", "6", "--workers", "1", "--out", tmp_path / "cohort"]
+    assert main([str(word) for word in words]) == 0
+    bench.capsys.readouterr()
+    scoring = ["evaluate", student, "--data", tmp_path / "cohort", "--out", tmp_path / "results.csv"]
+    bench.refuses(USAGE, *scoring, says=("a teacher of it has learnt from 1 cases", known))
+    (student / "taught_by.json").unlink()
+    assert main([str(word) for word in scoring]) == 0, "it is the teacher alone that knows it"
+
+
+def test_a_demo_beside_other_phantoms(bench, tmp_path) -> None:
+    (tmp_path / "phantoms").mkdir()
+    (tmp_path / "phantoms" / "phantoms.json").write_text(json.dumps({"cases": 5}))
+    bench.refuses(USAGE, "demo", "--cases", "3", "--out", tmp_path, says=("holds 5 phantoms, 3 were asked for",))
+
+
 def test_a_patch_head_that_has_learnt_nothing_teaches_nothing() -> None:
     student, teacher = find("pkdr"), find("pkdr_teacher").Settings
     assert student.misfits(student.Settings(), teacher()) == []

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,3 +70,33 @@ def test_a_lock_ends_with_its_holder_even_if_children_live_on(tmp_path: Path) ->
             time.sleep(0.02)
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+def test_a_file_that_its_holder_takes_away_is_nobody_s(tmp_path) -> None:
+    path = tmp_path / "folder" / "lock"
+    with held(path, leave=False) as first:
+        assert first and holder(path) == str(os.getpid())
+        with held(path, leave=False) as second:
+            assert not second
+    assert list(tmp_path.iterdir()) == []
+    assert holder(path) == "unknown"
+
+
+def test_whoever_waited_for_a_file_that_was_taken_away_holds_the_one_that_lies_there(tmp_path) -> None:
+    path = tmp_path / "folder" / "lock"
+    waiting, got = threading.Event(), threading.Event()
+
+    def wait_for_it() -> None:
+        waiting.set()
+        with held(path, wait=True, leave=False) as late, held(path) as again:
+            assert late and not again, "the file that lies there is the one that is held"
+            got.set()
+
+    with held(path, leave=False):
+        other = threading.Thread(target=wait_for_it)
+        other.start()
+        waiting.wait()
+        time.sleep(0.1)
+        assert not got.is_set()
+    other.join(10)
+    assert got.is_set()

@@ -38,6 +38,8 @@ class Patients:
             made = json.loads((self.out / SOURCE / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+        if not isinstance(made, dict):
+            return None
         asked = (VERSION, self.asked.seed, self.asked.spacing, self.asked.cases)
         same = asked == tuple(made.get(key) for key in ("version", "seed", "spacing_mm", "cases"))
         folder = self.out / COHORT

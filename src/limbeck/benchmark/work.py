@@ -17,16 +17,17 @@ import torch
 
 from limbeck.benchmark.cells import Cell
 from limbeck.benchmark.matrix import Scoring
-from limbeck.benchmark.state import RESULTS, RUNS, locked, results_of, scores_of, verified
+from limbeck.benchmark.state import RUNS, locked, results_of, scores_of, verified
 from limbeck.data.cohort import Cohort
 from limbeck.durable import lacks_space, write_text
 from limbeck.errors import LimbeckError, ResourceError
 from limbeck.evaluation import table
+from limbeck.evaluation.protocol import find
+from limbeck.experiment import prepare
 from limbeck.experiment import run as train
-from limbeck.inference.predictor import DONE
+from limbeck.inference.predictor import DONE, checkpoint_folder
 from limbeck.methods.saved import load_card
 from limbeck.scoring import evaluate_run
-from limbeck.training.checkpoint import BEST
 from limbeck.version import __version__
 
 FAILURES, JOURNALS = "failures", "journals"
@@ -97,13 +98,18 @@ def work(task: Task) -> Outcome:
 
 def _make(task: Task) -> str:
     cohort, cell = Cohort.open(task.cohort), task.cell
-    _drop_scores_without_runs(cell, task.out)
-    folder = train(cell.experiment(task.teacher), cohort, task.out / RUNS)
+    experiment = cell.experiment(task.teacher)
+    folder = task.out / RUNS / prepare(experiment, cohort).name
+    if not (folder / DONE).is_file():
+        # Of a run that was moved away: the one that takes its name may come to other weights.
+        results_of(task.out, folder.name).unlink(missing_ok=True)
+    train(experiment, cohort, task.out / RUNS)
     verified(folder)
     if cell.scored and not scores_of(task.out, folder.name, cohort.hash, cell, task.scoring):
         # Rows that are scored in another way, or of other weights, are kept apart, so that a matrix may change while it
         # is unfinished.
-        weights = load_card(folder / BEST).files
+        checkpoint = checkpoint_folder(folder, find(task.scoring.protocol).checkpoint)
+        weights = load_card(checkpoint).files
         digest = hashlib.sha256(repr((task.scoring, cell.scored, weights, __version__)).encode()).hexdigest()
         journal = task.out / JOURNALS / digest[:8]
         rows = evaluate_run(
@@ -123,13 +129,6 @@ def _make(task: Task) -> str:
                 # Others may be using it.
                 kept.parent.rmdir()
     return folder.name
-
-
-def _drop_scores_without_runs(cell: Cell, out: Path) -> None:
-    """Forget the scores of a run that was moved away: the one that takes its name may come to other weights."""
-    for scores in (out / RESULTS).glob(f"{cell.name}-????????.csv"):
-        if not (out / RUNS / scores.stem / DONE).is_file():
-            scores.unlink()
 
 
 def _failed(task: Task, error: Exception) -> Outcome:

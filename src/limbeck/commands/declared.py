@@ -20,7 +20,7 @@ class Setting:
 
     Attributes:
         name: as in Python.
-        kind: its annotation as written; that of a name for one, if it is one.
+        kind: its annotation; where that is a name for another (`Precision`), the other.
         choices: what a `Literal` allows.
         default: its value without a choice of the user's.
         meaning: from the class's docstring.
@@ -51,7 +51,11 @@ def summary(module: str, name: str) -> str:
 
 
 def declared(module: str, name: str) -> list[Setting]:
-    """The fields that a dataclass adds to those of its base."""
+    """The fields that a dataclass adds to those of its base.
+
+    Raises:
+        KeyError: there is no such class, or its docstring lacks a field's meaning.
+    """
     node = classes(module)[name]
     meanings = dict(_ATTRIBUTE.findall(ast.get_docstring(node) or ""))
     found = []

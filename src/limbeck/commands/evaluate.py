@@ -19,7 +19,7 @@ from limbeck.lock import held, holder
 if TYPE_CHECKING:
     from limbeck.evaluation.table import Row
 
-_LOCK = ".lock"
+_LOCK = "evaluate.lock"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,19 +44,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Score and write; then show the table."""
     _check(arguments)
-    journal = _journal(arguments.out)
-    lock = journal / _LOCK
-    # Two that go on with one table would each leave out what the other has added.
-    with held(lock) as alone:
-        if not alone:
-            raise UsageError(f"{arguments.out} is being written by process {holder(lock)}: wait for it, or stop it")
-        try:
+    journal, lock = _journal(arguments.out), _journal(arguments.out) / _LOCK
+    folders = [folder for folder in journal.parents if not folder.exists()]
+    try:
+        # Two that go on with one table would each leave out what the other has added.
+        with held(lock, leave=False) as alone:
+            if not alone:
+                raise UsageError(f"{arguments.out} is being written by process {holder(lock)}: wait for it, or stop it")
+            _check(arguments)
             return _evaluate(arguments, journal)
-        finally:
-            lock.unlink(missing_ok=True)
+    finally:
+        for folder in folders:
             with contextlib.suppress(OSError):
-                # It may hold finished cases.
-                journal.rmdir()
+                # What holds a table or finished cases stays.
+                folder.rmdir()
 
 
 def _evaluate(arguments: argparse.Namespace, journal: Path) -> int:

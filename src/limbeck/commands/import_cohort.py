@@ -70,7 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
             skip_bad=arguments.skip_bad,
         )
     for case, reason in cohort.skipped.items():
-        print(f"limbeck: left out: {case}: {reason}", file=sys.stderr)
+        for line in reason.splitlines():
+            print(f"limbeck: left out: {case}: {line}", file=sys.stderr)
     complete = sum(all(case.present) for case in cohort.cases)
     labelled = sum(case.segmented for case in cohort.cases)
     print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _TITLE = "Limbeck results"
 # Runs that a page names one by one in a command.
 _FEW = 15
+# What a row has to tell `limbeck evaluate`.
+_NAMES = ("run", "metric", "subset")
 # Ending -> format of a table.
 _FORMATS = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
 
@@ -80,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         records=records,
         scenes=scenes,
         patients=cohort.patients if cohort else None,
-        commands=[*_measured(rows), _command(arguments)],
+        commands=_commands(arguments, rows),
     )
     print(arguments.out)
     return 0
@@ -124,34 +127,24 @@ def _scenes(rows: list[Row], cohort: Cohort, arguments: argparse.Namespace) -> l
         return gather(rows, cohort, arguments.masks, arguments.cases, advance)
 
 
-def _measured(rows: Sequence[Row]) -> list[str]:
-    """The commands that score the runs again, one for each protocol, where they are not too many to be named."""
-    from limbeck.evaluation.table import RAW  # noqa: PLC0415
+def _commands(arguments: argparse.Namespace, rows: Sequence[Row]) -> list[str]:
+    """The commands that score the runs and make the page again, without the way to this machine's folders.
 
-    by_protocol: dict[str, list[Row]] = {}
-    for row in rows:
-        by_protocol.setdefault(row.protocol.rpartition("-")[0], []).append(row)
-    commands = []
-    for protocol, own in by_protocol.items():
-        runs, metrics, subsets = (
-            {str(getattr(row, name)): None for row in own} for name in ("run", "metric", "subset")
-        )
-        if not protocol or len(runs) > _FEW:
-            continue
-        parts = ["limbeck", "evaluate", *(f"runs/{run}" for run in runs), "--data", "COHORT", "--protocol", protocol]
-        parts += ["--metrics", ",".join(metrics), "--subsets", ",".join(subsets)]
-        parts += ["--processed"] if any(row.processing != RAW for row in own) else []
-        commands.append(shlex.join([*parts, "-o", "results.csv"]))
-    return commands
+    Where runs are too many to be named, their results are taken as given.
+    """
+    from limbeck.evaluation.comparable import split  # noqa: PLC0415 - scipy
 
-
-def _command(arguments: argparse.Namespace) -> str:
-    """The command that makes the page again, without the way to this machine's folders."""
-    names = [path.name for path in arguments.results]
-    told = [
-        path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}" for path in arguments.results
-    ]
-    parts = ["limbeck", "report", *told]
+    origins = split(rows)
+    scored = []
+    for number, (origin, own) in enumerate(origins.items(), 1):
+        protocol = origin.protocol.rpartition("-")[0]
+        if protocol and len({row.run for row in own}) <= _FEW:
+            out = "results.csv" if len(origins) == 1 else f"results-{number}.csv"
+            scored.append((out, _scoring(arguments, own, protocol, out)))
+    if len(scored) < len(origins):
+        scored = []
+    names = [out for out, _ in scored] or _told(arguments.results)
+    parts = ["limbeck", "report", *names]
     for option in ("runs", "data", "masks"):
         if getattr(arguments, option):
             parts += [f"--{option}", getattr(arguments, option).name]
@@ -159,4 +152,27 @@ def _command(arguments: argparse.Namespace) -> str:
         parts += ["--cases", arguments.cases]
     if arguments.title != _TITLE:
         parts += ["--title", arguments.title]
-    return shlex.join([*parts, "-o", arguments.out.name])
+    return [*(line for _, line in scored), shlex.join([*parts, "-o", arguments.out.name])]
+
+
+def _scoring(arguments: argparse.Namespace, rows: Sequence[Row], protocol: str, out: str) -> str:
+    """`limbeck evaluate` for rows of one protocol and cohort."""
+    from limbeck.evaluation.table import RAW  # noqa: PLC0415
+
+    runs, metrics, subsets = (dict.fromkeys(str(getattr(row, name)) for row in rows) for name in _NAMES)
+    folder = arguments.runs.name if arguments.runs else "runs"
+    data = arguments.data.name if arguments.data else "COHORT"
+    parts = ["limbeck", "evaluate", *(f"{folder}/{run}" for run in runs), "--data", data, "--protocol", protocol]
+    parts += ["--metrics", ",".join(metrics), "--subsets", ",".join(subsets)]
+    parts += ["--processed"] if any(row.processing != RAW for row in rows) else []
+    return shlex.join([*parts, "-o", out])
+
+
+def _told(files: Sequence[Path]) -> list[str]:
+    """Files by their names, and where those would not do, from the folder that holds all of them."""
+    names = [file.name for file in files]
+    if len(set(names)) == len(names):
+        return names
+    whole = [file.absolute() for file in files]
+    shared = os.path.commonpath([file.parent for file in whole])
+    return [str(file.relative_to(shared)) for file in whole]

@@ -92,6 +92,7 @@ class Settings:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise UsageError(
                 f"configuration {path} cannot be read ({reason}): expected a YAML file, or {', '.join(recipes.names())}"
+                f"{nearest(str(path), recipes.names())}"
             ) from error
         except ValueError as error:
             raise UsageError(f"configuration {path} is no valid YAML: {error}") from error

@@ -25,8 +25,8 @@ def unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortC
         return [cohort.case(name) for name in fold_of(folder, origin)["test"]]
     if known := learnt_from(folder, cohort.cases):
         raise UsageError(
-            f"{folder.name} has learnt from {len(known)} cases of {cohort.path} (first: {known[0]}): "
-            "score it on the cohort that it was trained on, where its fold is held out"
+            f"{folder.name} or a teacher of it has learnt from {len(known)} cases of {cohort.path} "
+            f"(first: {known[0]}): score it on the cohort that it was trained on, where its fold is held out"
         )
     return list(cohort.cases)
 

@@ -196,7 +196,7 @@ def paired_wilcoxon(first: Sequence[float], second: Sequence[float]) -> float:
         ValueError: there are no values, or the lengths differ.
     """
     difference = _numbers(first) - _paired(first, second)
-    # By ourselves: told of zeros, SciPy takes the normal approximation however few are left.
+    # By ourselves: SciPy would count them when it chooses between the exact p and the normal approximation.
     difference = difference[difference != 0]
     if not len(difference):
         return 1.0

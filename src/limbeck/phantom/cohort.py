@@ -93,6 +93,7 @@ def write(
     settings |= {name: float(share) for name, share in (("missing", missing), ("cavities", cavities)) if share}
     out = Path(out)
     _claim(out, settings)
+    write_json(out / _BEGUN, {**settings, "cases": max(cases, _begun_cases(out))})
     jobs = [
         _Job(out, layout, seed, index, float(spacing_mm), float(missing), float(cavities)) for index in range(cases)
     ]
@@ -155,7 +156,6 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
             return
     if not all(map(left_behind, out.iterdir())):
         raise UsageError(f"{out} holds other files and no {RECORD}: give an empty or a new folder")
-    write_json(out / _BEGUN, settings)
 
 
 def refuse_more(out: Path, cases: int) -> None:
@@ -165,14 +165,20 @@ def refuse_more(out: Path, cases: int) -> None:
         UsageError: it does.
         DataError: its record is damaged.
     """
-    if (found := _recorded_cases(out)) > cases:
+    if (found := max(_recorded_cases(out), _begun_cases(out))) > cases:
         raise UsageError(f"{out} holds {found} phantoms, {cases} were asked for: give another folder")
 
 
 def _recorded_cases(out: Path) -> int:
-    if not (out / RECORD).exists():
-        return 0
-    cases = _read(out / RECORD).get("cases", 0)
+    return _cases_in(out / RECORD)
+
+
+def _begun_cases(out: Path) -> int:
+    return _cases_in(out / _BEGUN)
+
+
+def _cases_in(record: Path) -> int:
+    cases = _read(record).get("cases", 0) if record.exists() else 0
     return cases if isinstance(cases, int) else 0
 
 

@@ -53,7 +53,7 @@ def write_results(
         records: the runs' own records, for settings and training curves.
         scenes: cases for the viewer.
         patients: case -> patient; without it each case is a patient of its own.
-        commands: what makes the page again.
+        commands: the commands that score the runs and make the page again.
 
     Returns:
         The path.

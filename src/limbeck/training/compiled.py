@@ -52,7 +52,7 @@ class _Pass:
 
     def __init__(self, network: Network) -> None:
         self.name = type(network).__name__
-        self.weights, self.state = list(network.parameters()), list(network.buffers())
+        self.network, self.weights = network, list(network.parameters())
         self.eager = network.forward
         # Dropout draws what it draws without compilation.
         self.compiled = torch.compile(network.forward, options={"fallback_random": True})
@@ -77,11 +77,15 @@ class _Pass:
         Raises:
             RuntimeError: they differ by more than rounding.
         """
-        before = [value.clone() for value in self.state]
-        plain, built = (self._gradient(way, *inputs, **named) for way in (self.eager, self.compiled))
-        for value, kept in zip(self.state, before, strict=True):
-            # Running statistics have not seen these crops yet.
-            value.copy_(kept)
+        # Asked for now: a network that is moved to a device has other buffers than before.
+        state = list(self.network.buffers())
+        before = [value.clone() for value in state]
+        try:
+            plain, built = (self._gradient(way, *inputs, **named) for way in (self.eager, self.compiled))
+        finally:
+            for value, kept in zip(state, before, strict=True):
+                # Running statistics have not seen these crops yet.
+                value.copy_(kept)
         share = float((built - plain).norm() / plain.norm().clamp(min=torch.finfo(plain.dtype).tiny))
         # Not below, which a NaN is not either.
         if not share < TOLERANCE:

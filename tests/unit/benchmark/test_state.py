@@ -11,7 +11,7 @@ from unit.benchmark.making import planned
 from limbeck.anatomy import Region, Subset
 from limbeck.benchmark.matrix import Scoring
 from limbeck.benchmark.state import locked, results_of, scores_of
-from limbeck.benchmark.work import Task, _drop_scores_without_runs, work
+from limbeck.benchmark.work import Task, work
 from limbeck.errors import DataError
 from limbeck.evaluation import table
 from limbeck.evaluation.table import Row
@@ -51,23 +51,6 @@ def test_work_on_a_cell_in_other_hands_touches_nothing(tmp_path) -> None:
     failed = work(task)
     assert failed.state == "failed" and "no-cohort" in failed.problem
     assert "Traceback" in (tmp_path / "failures" / f"{cell.name}.txt").read_text()
-
-
-def test_scores_of_a_run_that_was_moved_away_are_forgotten(tmp_path) -> None:
-    (cell,) = planned(tmp_path, "methods: [dropout]").cells.values()
-    gone, there, other = (
-        f"{name}-0123abcd" for name in (cell.name, cell.name.replace("s0", "s1"), "supervised-t1-f0-s0")
-    )
-    kept = f"{cell.name}-89abcdef"
-    for name in (gone, there, other, kept):
-        table.write(results_of(tmp_path, name), rows(name))
-    (tmp_path / "runs" / kept).mkdir(parents=True)
-    (tmp_path / "runs" / kept / "DONE").touch()
-    assert work(Task(cell, None, tmp_path / "no-cohort", tmp_path, Scoring(("dice",), "strict-1"), 1)).state == "failed"
-    # Without a cohort nothing is touched, and with one the cell's own alone.
-    assert results_of(tmp_path, gone).exists()
-    _drop_scores_without_runs(cell, tmp_path)
-    assert [results_of(tmp_path, name).exists() for name in (gone, there, other, kept)] == [False, True, True, True]
 
 
 def rows(run: str = "run", data: str = "d" * 64, subsets=(FLAIR,), metrics=("dice",), **more: str) -> list[Row]:

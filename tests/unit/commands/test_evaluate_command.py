@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -177,12 +178,30 @@ def test_every_run_is_checked_before_the_first_is_begun(bench, tmp_path, monkeyp
 
 def test_two_that_go_on_with_one_table_do_not_run_at_once(bench, tmp_path, capsys) -> None:
     out = tmp_path / "results.csv"
-    with held(tmp_path / "results.csv.partial" / ".lock"):
+    with held(tmp_path / "results.csv.partial" / "evaluate.lock", leave=False):
         assert evaluate(bench, out) == 2
     assert f"{out} is being written by process {os.getpid()}" in capsys.readouterr().err
-    assert not out.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refused_evaluation_leaves_nothing(bench, tmp_path) -> None:
-    assert evaluate(bench, tmp_path / "results.csv", "--metrics", "nope") == 2
+    for out in (tmp_path / "results.csv", tmp_path / "new" / "deep" / "results.csv"):
+        assert evaluate(bench, out, "--metrics", "nope") == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_intervals_go_by_patient(bench, tmp_path, monkeypatch, capsys) -> None:
+    """Five phantoms as five scans of two patients, whom the table and `limbeck report --data` have to know."""
+    cohort = Cohort.open(bench[0])
+    shared = [replace(case, patient=f"p{number % 2}") for number, case in enumerate(cohort.cases)]
+    monkeypatch.setattr(Cohort, "open", lambda path: replace(cohort, cases=tuple(shared)))
+    out = tmp_path / "results.csv"
+    assert evaluate(bench, out, runs=slice(1, 2)) == 0
+    told = f"of {len({case.patient for case in shared if case.id in {row.case for row in read(out)}})} patients"
+    assert told in " ".join(capsys.readouterr().out.split())
+    for words, known in ((["--data", str(bench[0])], True), ([], False)):
+        page = tmp_path / f"{known}.md"
+        assert main(["report", str(out), *words, "-o", str(page)]) == 0
+        assert (told in page.read_text()) == known
+    monkeypatch.setattr(Cohort, "open", lambda path: replace(cohort, hash="f" * 64))
+    assert main(["report", str(out), "--data", str(bench[0]), "-o", str(tmp_path / "other.md")]) == 3

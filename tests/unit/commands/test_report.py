@@ -43,7 +43,12 @@ def test_the_page_says_how_to_make_it_again_without_naming_this_machine(results,
     page = tmp_path / "a.html"
     assert main(["report", str(results), "--title", "My <page>", "-o", str(page)]) == 0
     text = page.read_text()
-    assert "limbeck report results.csv --title &#x27;My &lt;page&gt;&#x27; -o a.html" in text
+    again = (
+        "<pre>limbeck evaluate runs/gkd-f0 runs/supervised-f0 --data COHORT --protocol strict --metrics dice "
+        "--subsets flair -o results.csv\n"
+        "limbeck report results.csv --title &#x27;My &lt;page&gt;&#x27; -o a.html</pre>"
+    )
+    assert again in text
     assert str(tmp_path) not in text
     assert "<h1>My &lt;page&gt;</h1>" in text
 
@@ -68,3 +73,25 @@ def test_what_does_not_go_together_is_one_clear_line(results, tmp_path, monkeypa
     assert told in said
     assert said.count("\n") == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_files_of_one_name_and_many_runs_are_named_apart(results, tmp_path, monkeypatch):
+    for folder in ("a/x", "b/x"):
+        (tmp_path / folder).mkdir(parents=True)
+        runs = [f"gkd-{folder[0]}{number}" for number in range(16)]
+        rows = [
+            Row(run, "gkd", number, 0, "c", Subset.parse("flair"), region, "dice", 0.5)
+            for number, run in enumerate(runs)
+            for region in Region
+        ]
+        write(tmp_path / folder / "results.csv", [row for row in rows if folder[0] == "a" or row.fold])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels").mkdir()
+    assert main(["report", "a/x/results.csv", "results.csv", "-o", "page.html"]) == 0
+    # 16 runs of one file and 2 of the other are too many to name.
+    assert "<pre>limbeck report a/x/results.csv results.csv -o page.html</pre>" in (tmp_path / "page.html").read_text()
+
+
+def test_the_same_file_twice_is_data(results, tmp_path, capsys):
+    assert main(["report", str(results), str(results), "-o", str(tmp_path / "a.md")]) == 3
+    assert "twice: expected each results file once" in capsys.readouterr().err

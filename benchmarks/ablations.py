@@ -129,6 +129,8 @@ ABLATIONS = (
             Part("no soft labels", {"soft_label_weight": 0.0}),
             Part("no start", {"start": "fresh"}),
             Part("regions alone", _NO_KNOWLEDGE),
+            # What each of six students costs, with its share of the generalist.
+            Part("regions alone, twice the steps", {**_NO_KNOWLEDGE, "steps": 2000}),
             # As many as the generalist's 4,000 and the student's 1,000.
             Part("regions alone, five times the steps", {**_NO_KNOWLEDGE, "steps": 5000}),
         ),

@@ -22,9 +22,9 @@ were trained: cross-entropy + soft Dice of classes, and T^2 KL(teacher | student
 
 **Weights.** Segmentation 1, summed over regions; soft labels 0.5, summed over regions (or classes) and averaged over
 voxels and batch, times T^2, with T = 2. Weight and temperature helped with classes in the rough prototype from which
-this project grew; for regions they were not tuned. In the evidence so far the soft labels gave nothing beside the start,
-and a lone student of as many steps as generalist and student together was better: what is saved is steps, where there
-are many students (docs/results/distillation.md).
+this project grew; for regions they were not tuned. In the evidence so far the soft labels gave nothing beside the
+start, and a lone student of as many steps as generalist and student together was better: what is saved is steps,
+where there are many students (docs/results/distillation.md).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from begun import Begun
 
 from limbeck.cli import COMMANDS, main
-from limbeck.commands import doctor, info
+from limbeck.commands import doctor, info, method_help
 from limbeck.commands.settings import Settings
 from limbeck.methods import METHODS
 from limbeck.methods.saved import load_card
@@ -94,6 +95,14 @@ def test_help_of_a_method_shows_its_own_settings(method: str, capsys: pytest.Cap
     assert ("--region-attention-weight" in options) == (method == "gkd")
     for line in (line for line in shown.splitlines() if line.startswith("  --") and len(line) > 40):
         assert line[33] == " ", "meanings stand in a column"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_help_of_a_method_shows_what_is_parsed(method: str) -> None:
+    """Help is read from the source, and options come from the classes themselves."""
+    options = re.findall(r"^  --([a-z0-9-]+)", method_help.text(method), re.MULTILINE)
+    known = [*method_help.PLACES, "config", "resume", *Settings(method).types]
+    assert [option.replace("-", "_") for option in options] == known
 
 
 def test_both_spellings_and_a_file_set_the_same(tmp_path: Path) -> None:

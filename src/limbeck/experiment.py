@@ -104,7 +104,7 @@ def run(
     folder = out / ready.name
     if resume and not (folder / EXPERIMENT).is_file():
         refuse_to_begin(ready, out)
-    return _alone(folder, ready, report)
+    return run_ready(folder, ready, report)
 
 
 def refuse_to_begin(ready: Ready, out: Path) -> NoReturn:
@@ -137,7 +137,7 @@ def resume(
     refuse_changes(folder, {**experiment.to_json(), "data": cohort.hash, **processes()})
     ready = prepare(experiment, cohort)
     refuse_changes(folder, ready.origin)
-    return _alone(folder, ready, report)
+    return run_ready(folder, ready, report)
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,8 @@ def prepare(experiment: Experiment, cohort: Cohort) -> Ready:
     return Ready(experiment, cohort, fold, seen, teachers, augmentation, origin, digest_of(origin))
 
 
-def _alone(folder: Path, ready: Ready, report: Callable[[int, float], None]) -> Path:
+def run_ready(folder: Path, ready: Ready, report: Callable[[int, float], None] = lambda done, loss: None) -> Path:
+    """Train what `prepare` gave, or go on with it; arguments and errors are those of `run`. Returns the folder."""
     diverged = train_runs({folder: ready}, lambda _, done, loss: report(done, loss))
     for error in diverged.values():
         raise error
@@ -310,9 +311,7 @@ def unfinished(runs: Mapping[Path, Ready]) -> dict[Path, Ready]:
             # Not the generation before, which stands in for a damaged one while a run learns.
             read_card(folder / BEST)
         except ModelError as error:
-            raise ModelError(
-                f"{folder / BEST}: {error}; restore it, or move the folder away to train it again"
-            ) from error
+            raise ModelError(f"{folder / BEST}: {error}: mend it, or move the folder away to train it again") from error
     return {folder: runs[folder] for folder in left_of(done, next(iter(runs.values())).experiment.training)}
 
 

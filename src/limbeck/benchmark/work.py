@@ -23,8 +23,7 @@ from limbeck.durable import lacks_space, write_text
 from limbeck.errors import LimbeckError, ResourceError
 from limbeck.evaluation import table
 from limbeck.evaluation.protocol import find
-from limbeck.experiment import prepare
-from limbeck.experiment import run as train
+from limbeck.experiment import prepare, run_ready
 from limbeck.inference.predictor import DONE, checkpoint_folder
 from limbeck.methods.saved import load_card
 from limbeck.scoring import evaluate_run
@@ -98,12 +97,12 @@ def work(task: Task) -> Outcome:
 
 def _make(task: Task) -> str:
     cohort, cell = Cohort.open(task.cohort), task.cell
-    experiment = cell.experiment(task.teacher)
-    folder = task.out / RUNS / prepare(experiment, cohort).name
+    ready = prepare(cell.experiment(task.teacher), cohort)
+    folder = task.out / RUNS / ready.name
     if not (folder / DONE).is_file():
         # Of a run that was moved away: the one that takes its name may come to other weights.
         results_of(task.out, folder.name).unlink(missing_ok=True)
-    train(experiment, cohort, task.out / RUNS)
+    run_ready(folder, ready)
     verified(folder)
     if cell.scored and not scores_of(task.out, folder.name, cohort.hash, cell, task.scoring):
         # Rows that are scored in another way, or of other weights, are kept apart, so that a matrix may change while it

@@ -76,17 +76,14 @@ def test_what_does_not_go_together_is_one_clear_line(results, tmp_path, monkeypa
 
 
 def test_files_of_one_name_and_many_runs_are_named_apart(results, tmp_path, monkeypatch):
-    for folder in ("a/x", "b/x"):
-        (tmp_path / folder).mkdir(parents=True)
-        runs = [f"gkd-{folder[0]}{number}" for number in range(16)]
-        rows = [
-            Row(run, "gkd", number, 0, "c", Subset.parse("flair"), region, "dice", 0.5)
-            for number, run in enumerate(runs)
-            for region in Region
-        ]
-        write(tmp_path / folder / "results.csv", [row for row in rows if folder[0] == "a" or row.fold])
+    (tmp_path / "a" / "x").mkdir(parents=True)
+    rows = [
+        Row(f"gkd-{number}", "gkd", number, 0, "c", Subset.parse("flair"), region, "dice", 0.5)
+        for number in range(16)
+        for region in Region
+    ]
+    write(tmp_path / "a" / "x" / "results.csv", rows)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "labels").mkdir()
     assert main(["report", "a/x/results.csv", "results.csv", "-o", "page.html"]) == 0
     # 16 runs of one file and 2 of the other are too many to name.
     assert "<pre>limbeck report a/x/results.csv results.csv -o page.html</pre>" in (tmp_path / "page.html").read_text()

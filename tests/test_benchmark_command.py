@@ -116,6 +116,23 @@ def test_what_is_trained_again_is_scored_again(made, tmp_path) -> None:
     made.same(out)
 
 
+def test_a_narrower_matrix_has_nothing_to_do_and_a_wider_one_keeps_what_there_was(made, tmp_path, capsys) -> None:
+    out, matrix = tmp_path / "out", tmp_path / "matrix.yaml"
+    shutil.copytree(made.whole, out)
+    before = times(out / "results")
+    words = ["benchmark", str(matrix), "--data", str(made.whole / "cohort"), "--out", str(out), *ONE]
+    matrix.write_text(MATRIX.replace("[dice, volume_error_ml]", "[dice]").replace("[flair, t1ce]", "[flair]"))
+    assert main(words) == 0
+    assert times(out / "results") == before
+    narrow = read(out / "results.csv")
+    assert {(row.metric, str(row.subset)) for row in narrow if row.method != "supervised"} == {("dice", "flair")}
+    matrix.write_text(MATRIX.replace("[dice, volume_error_ml]", "[precision]").replace("[gkd, dropout]", "[dropout]"))
+    assert main(words) == 0
+    assert {row.metric for row in read(out / "results.csv")} == {"precision"}
+    (scores,) = (out / "results").glob("dropout-*")
+    assert {row.metric for row in read(scores)} == {"dice", "volume_error_ml", "precision"}
+
+
 def test_fewer_phantoms_want_another_folder(made, tmp_path, capsys) -> None:
     matrix = tmp_path / "matrix.yaml"
     matrix.write_text(MATRIX.replace("cases: 4", "cases: 3"))

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from begun import Begun
 
 from limbeck.cli import COMMANDS, main
@@ -129,6 +130,15 @@ def test_methods_info_and_doctor_speak_json(capsys: pytest.CaptureFixture[str]) 
     assert info["limbeck"] == __version__ and info["torch"].startswith("2.")
     assert main(["doctor", "--json"]) == 0
     assert all(check["ok"] and check["found"] for check in json.loads(capsys.readouterr().out))
+
+
+def test_doctor_trains_where_it_says_that_training_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`meta` stands for a GPU: a device that the step has to be moved to, and that gives no number."""
+    monkeypatch.setattr("limbeck.methods.precision.pick_device", lambda name="auto": torch.device("meta"))
+    with pytest.raises(RuntimeError, match="meta"):
+        doctor.CHECKS["training"]()
+    monkeypatch.undo()
+    assert "on cpu" in doctor.CHECKS["training"]()
 
 
 def test_doctor_fails_when_a_check_does(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ def test_the_tables_have_the_n_of_each_line(ward: Ward, tmp_path: Path) -> None:
     assert {(line[1], int(line[2])) for line in lines} == {
         (str(subset), len(ward.having("test", subset))) for subset in Subset.every()
     }
-    assert "A case counts only where it has the sequences" in text
+    assert "Cases differ between sequences" in text
     assert main(["report", str(ward.results), "-o", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
     assert "compare within a row, not between rows" in page

@@ -39,7 +39,7 @@ COMMANDS = {
     "predict": ("predict", "segment a patient or a folder of patients"),
     "export": ("export", "a model as ONNX, for programs without torch"),
     "methods": ("methods", "the methods, their papers, teachers and subsets"),
-    "info": ("info", "versions, device and folders"),
+    "info": ("info", "versions, machine and folders"),
     "doctor": ("doctor", "check that this installation works"),
 }
 

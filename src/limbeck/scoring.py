@@ -102,6 +102,16 @@ class Evaluation:
         reused = [row for row in self.earlier if row.data == self.cohort.hash and self.masks is None]
         return Journal(folder, plan, tuple(reused))
 
+    @property
+    def mask_folder(self) -> MaskFolder | None:
+        """Where predictions are kept, if they are."""
+        return MaskFolder(self.masks / self.run) if self.masks is not None else None
+
+    @property
+    def masks_of(self) -> dict[str, str]:
+        """What decides a mask beside the run's weights."""
+        return {"cohort": self.cohort.hash, "protocol": self.protocol.id}
+
     def rows(self, device: str = "auto", progress: Callable[[int, int], None] | None = None) -> list[Row]:
         """Predict and score.
 
@@ -115,8 +125,10 @@ class Evaluation:
         """
         predictor = load(self.folder, device, checkpoint=self.protocol.checkpoint)
         crop = crop_of(self.protocol.extent)
-        journal = self.journal
+        journal, masks = self.journal, self.mask_folder
         journal.begin()
+        if masks is not None:
+            masks.begin(self.masks_of)
         step = post_processing(self.folder, self.cohort, predictor, self.protocol) if self.processed else None
         origin = self.card.origin
         return evaluate(
@@ -134,7 +146,7 @@ class Evaluation:
             ),
             steps=[step] if step is not None else [],
             extent=(lambda case: crop.native(case.geometry)) if crop is not None else None,
-            masks=MaskFolder(self.masks / self.run) if self.masks is not None else None,
+            masks=masks,
             journal=journal,
             progress=progress,
         )
@@ -171,7 +183,7 @@ def plan_evaluation(
         ModelError: the run is not finished or damaged.
         UsageError: the run serves none of the subsets, was trained on intensities normalised in another way, or has
             learnt from cases of this other cohort; a name is unknown; the protocol does not suit the cohort; the
-            journal is of another evaluation.
+            journal is of another evaluation, or the masks are of other scans.
         DataError: no case can be scored.
     """
     rules = find(protocol)
@@ -194,6 +206,8 @@ def plan_evaluation(
         folder, cohort, card, found, chosen, measured, rules, processed, masks, journal, tuple(earlier)
     )
     planned.journal.check()
+    if (folder_of_masks := planned.mask_folder) is not None:
+        folder_of_masks.check(planned.masks_of)
     return planned
 
 

@@ -87,7 +87,9 @@ def _scoring_seconds(plan: Plan, survey: Survey, out: Path) -> float | None:
     for name in (name for name in survey.scored if plan.cells[name].scored):
         folder = survey.trained[name].folder
         began, ended = ((path.stat().st_mtime) for path in (folder / DONE, results_of(out, folder.name)))
-        spent.append((ended - began) / len(plan.cells[name].scored))
+        if ended > began:
+            # Else the files were copied without their times.
+            spent.append((ended - began) / len(plan.cells[name].scored))
     return median(spent) if spent else None
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,24 @@ class Finished:
 
 
 def scores_of(out: Path, run: str, data: str, cell: Cell, asked: Scoring) -> list[Row]:
-    """The rows of a run that was scored as asked; none if it was not scored, or in another way or on other subsets.
+    """The rows of a run that are asked for; none if one of its subsets, metrics or steps was not scored.
+
+    Raises:
+        DataError: the file is damaged, of another schema, of other data or of another run.
+    """
+    rows = [
+        row
+        for row in measured_of(out, run, data)
+        if row.protocol == asked.protocol and row.subset in cell.scored and row.metric in asked.metrics
+        if asked.processed or row.processing == RAW
+    ]
+    found = {(row.subset, row.metric, row.processing == RAW) for row in rows}
+    needed = product(cell.scored, asked.metrics, (True, False) if asked.processed else (True,))
+    return rows if found.issuperset(needed) else []
+
+
+def measured_of(out: Path, run: str, data: str) -> list[Row]:
+    """All rows of a run, also those that an earlier matrix asked for.
 
     Raises:
         DataError: the file is damaged, of another schema, of other data or of another run.
@@ -131,13 +149,7 @@ def scores_of(out: Path, run: str, data: str, cell: Cell, asked: Scoring) -> lis
             raise DataError(f"{path}: scored on data {row.data[:8] or 'unknown'}, expected {data[:8]}: move it away")
         if row.run != run:
             raise DataError(f"{path}: holds results of {row.run}: move it away")
-    whole = (
-        {row.protocol for row in rows} == {asked.protocol}
-        and {row.metric for row in rows} == set(asked.metrics)
-        and {row.subset for row in rows} == set(cell.scored)
-        and any(row.processing != RAW for row in rows) == asked.processed
-    )
-    return rows if whole else []
+    return rows
 
 
 def results_of(out: Path, run: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from limbeck.benchmark.cells import Cell, Plan
 from limbeck.benchmark.matrix import Matrix
-from limbeck.benchmark.state import RUNS, Finished, Run, results_of, scores_of
+from limbeck.benchmark.state import RUNS, Finished, Run, scores_of
 from limbeck.benchmark.work import Task
 from limbeck.data.cohort import Cohort
 from limbeck.durable import write_json
@@ -111,8 +111,8 @@ class Bench:
         Args:
             runs: cell -> run's name.
         """
-        scored = [run for name, run in runs.items() if self.plan.cells[name].scored]
-        rows = [row for run in scored for row in table.read(results_of(self.out, run))]
+        cells = self.plan.cells
+        rows = [row for name, run in runs.items() if cells[name].scored for row in self.scores(cells[name], run)]
         path = self.out / TABLE
         if rows and not _holds(path, rows):
             table.write(path, rows)

@@ -17,7 +17,7 @@ import torch
 
 from limbeck.benchmark.cells import Cell
 from limbeck.benchmark.matrix import Scoring
-from limbeck.benchmark.state import RUNS, locked, results_of, scores_of, verified
+from limbeck.benchmark.state import RUNS, locked, measured_of, results_of, scores_of, verified
 from limbeck.data.cohort import Cohort
 from limbeck.durable import lacks_space, write_text
 from limbeck.errors import LimbeckError, ResourceError
@@ -121,7 +121,9 @@ def _make(task: Task) -> str:
             journal=journal,
             device=cell.parts["training"].device,
         )
-        table.write(results_of(task.out, folder.name), rows)
+        # What an earlier matrix asked for stays.
+        both = {row.key: row for row in [*measured_of(task.out, folder.name, cohort.hash), *rows]}
+        table.write(results_of(task.out, folder.name), both.values())
         for kept in (task.out / JOURNALS).glob(f"*/{folder.name}"):
             shutil.rmtree(kept, ignore_errors=True)
             with contextlib.suppress(OSError):

@@ -53,13 +53,16 @@ def _step() -> str:
     import torch  # noqa: PLC0415
 
     from limbeck.losses import cross_entropy_dice  # noqa: PLC0415
+    from limbeck.methods.precision import pick_device, uses_bf16  # noqa: PLC0415
     from limbeck.networks.unet import UNet  # noqa: PLC0415
 
-    network = UNet(1, 4, 8)
+    device = pick_device()
+    network = UNet(1, 4, 8).to(device)
     images, labels = torch.randn(1, 1, 16, 16, 16), torch.randint(0, 4, (1, 16, 16, 16))
-    loss = cross_entropy_dice(network(images).logits, labels)
+    with torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16("auto", device)):
+        loss = cross_entropy_dice(network(images.to(device)).logits, labels.to(device))
     loss.backward()  # type: ignore[no-untyped-call]
-    return f"a training step runs (loss {loss.item():.2f})"
+    return f"a training step runs on {device.type} (loss {loss.item():.2f})"
 
 
 def _volumes() -> str:

@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,7 @@ def _evaluate(arguments: argparse.Namespace, journal: Path) -> int:
 
     cohort = Cohort.open(arguments.data)
     earlier = _earlier(arguments, cohort.hash)
-    if arguments.overwrite:
-        _drop(journal)
-    # All are checked before the first is begun.
+    # All are checked before the first is begun, and before anything is dropped.
     planned = [
         plan_evaluation(
             folder,
@@ -82,11 +81,14 @@ def _evaluate(arguments: argparse.Namespace, journal: Path) -> int:
             protocol=arguments.protocol,
             processed=arguments.processed,
             masks=arguments.masks,
-            journal=journal,
+            journal=None if arguments.overwrite else journal,
             earlier=earlier,
         )
         for folder in arguments.runs
     ]
+    if arguments.overwrite:
+        _drop(journal)
+        planned = [replace(evaluation, journals=journal) for evaluation in planned]
     if any(path.is_dir() for path in journal.iterdir()):
         print(f"limbeck: note: going on with what {journal} keeps of an unfinished evaluation", file=sys.stderr)
     for evaluation in planned:

@@ -102,8 +102,7 @@ def _jobs(arguments: argparse.Namespace, scans: dict[Modality, Path], options: O
     if not arguments.folder:
         check_scans(jobs[0])
         check_format(jobs[0])
-        if not arguments.overwrite:
-            jobs[0].files.refuse_existing(options)
+        jobs[0].files.refuse_existing(options, arguments.overwrite)
     return jobs
 
 

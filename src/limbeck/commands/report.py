@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N|NAMES",
         help="cases to look at: so many from hard to easy, or A,B (default: 3)",
     )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="RUN=NAME",
+        help="what a run is called instead of its method: for runs of one method with other settings; may be repeated",
+    )
     parser.add_argument("--title", default=_TITLE, help="heading of the page")
     parser.add_argument(
         "--paper", metavar="TABLE", help="a paper's own table with the results beside it, such as rirn-table1"
@@ -57,6 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the page, or the table that the file's ending asks for."""
     check_file(arguments.out, (".html", *_FORMATS))
+    _spare_results(arguments)
     if arguments.out.suffix in _FORMATS:
         return _write_table(arguments)
     if arguments.paper:
@@ -68,11 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
         if folder is not None and not folder.is_dir():
             raise DataError(f"{folder}: no such folder: expected what --{option} names")
 
-    from limbeck.evaluation.table import read  # noqa: PLC0415
     from limbeck.report.provenance import read_runs  # noqa: PLC0415
     from limbeck.report.results import write_results  # noqa: PLC0415 - matplotlib
 
-    rows = [row for path in arguments.results for row in read(path)]
+    rows = _rows(arguments)
     records = read_runs(arguments.runs, rows) if arguments.runs else []
     cohort = _cohort(arguments.data, rows) if arguments.data else None
     scenes = _scenes(rows, cohort, arguments) if cohort else []
@@ -89,15 +97,50 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _spare_results(arguments: argparse.Namespace) -> None:
+    """Refuse to write over measured rows, which may have taken hours.
+
+    Raises:
+        UsageError: the output is one of the results, or other results.
+    """
+    from limbeck.evaluation.table import holds_rows  # noqa: PLC0415
+
+    if holds_rows(arguments.out):
+        raise UsageError(f"output {arguments.out} holds results of limbeck evaluate: give -o another name")
+
+
+def _rows(arguments: argparse.Namespace) -> list[Row]:
+    """All rows, those of a labelled run under its label.
+
+    Raises:
+        UsageError: a label is for no run of the results, given twice, or shared by several methods.
+    """
+    from limbeck.evaluation.table import read  # noqa: PLC0415
+
+    rows = [row for path in arguments.results for row in read(path)]
+    methods = {row.run: row.method for row in rows}
+    labels: dict[str, str] = {}
+    for text in arguments.label:
+        run, _, label = text.partition("=")
+        if not label.strip() or run not in methods:
+            raise UsageError(f"--label {text}: expected RUN=NAME with a run of the results: {', '.join(methods)}")
+        if run in labels:
+            raise UsageError(f"--label is given twice for {run}: expected one name for each run")
+        labels[run] = label.strip()
+    for label in labels.values():
+        if len(own := {method for run, method in methods.items() if labels.get(run, method) == label}) > 1:
+            raise UsageError(f"label {label!r} covers the methods {', '.join(sorted(own))}: expected a label for each")
+    return [replace(row, method=labels.get(row.run, row.method)) for row in rows]
+
+
 def _write_table(arguments: argparse.Namespace) -> int:
     from limbeck.durable import write_text  # noqa: PLC0415
-    from limbeck.evaluation.table import read  # noqa: PLC0415
     from limbeck.report import paper_tables, tables  # noqa: PLC0415
 
     wanted = [option for option in ("runs", "masks") if getattr(arguments, option)]
     if wanted:
         raise UsageError(f"--{wanted[0]} adds to a page: give -o a name that ends in .html")
-    rows = [row for path in arguments.results for row in read(path)]
+    rows = _rows(arguments)
     kind = _FORMATS[arguments.out.suffix]
     patients = _cohort(arguments.data, rows).patients if arguments.data else None
     if arguments.paper:
@@ -144,15 +187,23 @@ def _commands(arguments: argparse.Namespace, rows: Sequence[Row]) -> list[str]:
     if len(scored) < len(origins):
         scored = []
     names = [out for out, _ in scored] or _told(arguments.results)
-    parts = ["limbeck", "report", *names]
+    parts = ["limbeck", "report", *names, *_given(arguments), "-o", arguments.out.name]
+    return [*(line for _, line in scored), shlex.join(parts)]
+
+
+def _given(arguments: argparse.Namespace) -> list[str]:
+    """The options of a page as they were given."""
+    parts = []
     for option in ("runs", "data", "masks"):
         if getattr(arguments, option):
-            parts += [f"--{option}", getattr(arguments, option).name]
+            parts += [f"--{option}", _name(getattr(arguments, option))]
     if arguments.data:
         parts += ["--cases", arguments.cases]
+    for label in arguments.label:
+        parts += ["--label", label]
     if arguments.title != _TITLE:
         parts += ["--title", arguments.title]
-    return [*(line for _, line in scored), shlex.join([*parts, "-o", arguments.out.name])]
+    return parts
 
 
 def _scoring(arguments: argparse.Namespace, rows: Sequence[Row], protocol: str, out: str) -> str:
@@ -160,12 +211,17 @@ def _scoring(arguments: argparse.Namespace, rows: Sequence[Row], protocol: str, 
     from limbeck.evaluation.table import RAW  # noqa: PLC0415
 
     runs, metrics, subsets = (dict.fromkeys(str(getattr(row, name)) for row in rows) for name in _NAMES)
-    folder = arguments.runs.name if arguments.runs else "runs"
-    data = arguments.data.name if arguments.data else "COHORT"
+    folder = _name(arguments.runs) if arguments.runs else "runs"
+    data = _name(arguments.data) if arguments.data else "COHORT"
     parts = ["limbeck", "evaluate", *(f"{folder}/{run}" for run in runs), "--data", data, "--protocol", protocol]
     parts += ["--metrics", ",".join(metrics), "--subsets", ",".join(subsets)]
     parts += ["--processed"] if any(row.processing != RAW for row in rows) else []
+    parts += ["--masks", _name(arguments.masks)] if arguments.masks else []
     return shlex.join([*parts, "-o", out])
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name
 
 
 def _told(files: Sequence[Path]) -> list[str]:

@@ -210,6 +210,15 @@ def read(path: Path) -> list[Row]:
         raise DataError(f"{path}: cannot be read as a table of results: {error}") from error
 
 
+def holds_rows(path: Path) -> bool:
+    """Whether a file is a table of results, by its first line."""
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="replace") as stream:
+            return stream.readline().strip() == ",".join(COLUMNS)
+    except OSError:
+        return False
+
+
 def _numbered(stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(stream)
     for cells in reader:

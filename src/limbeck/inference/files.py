@@ -89,17 +89,28 @@ class Files:
         """All files that these options lead to."""
         return (self.mask, self.facts, *((self.probabilities,) if options.probabilities else ()))
 
-    def refuse_existing(self, options: Options) -> None:
+    def refuse_existing(self, options: Options, overwrite: bool = False) -> None:
         """Keep what lies there, but for what a killed process left before its mask took its name.
 
+        Args:
+            options: what will be written.
+            overwrite: whether the mask may be replaced, and what its JSON says is ours.
+
         Raises:
-            UsageError: one of the files exists.
+            UsageError: one of the files exists, or would be taken from a mask in another format.
         """
-        # The JSON may also be that of a mask in another format.
-        leftovers = () if any(mask.exists() for mask in self._masks()) else self._leftovers()
+        others = [mask for mask in self._masks() if mask != self.mask and mask.exists()]
+        ours = () if others else self._leftovers()
+        if overwrite:
+            ours = (self.mask, *ours)
+        elif self.mask.exists():
+            ours = ()
         for path in self.wanted(options):
-            if path.exists() and path not in leftovers:
-                raise UsageError(f"{shown(path)} exists: give --overwrite to replace it")
+            if path.exists() and path not in ours:
+                way = "give --overwrite to replace it"
+                if overwrite:
+                    way = f"it is not of {shown(self.mask)}: give another name"
+                raise UsageError(f"{shown(path)} exists: {way}")
 
     def written(self) -> dict[str, Any]:
         """The JSON, if it is one of ours; else nothing."""

@@ -85,8 +85,8 @@ def segment_all(
         model: what segments.
         jobs: the patients.
         options: what to write.
-        overwrite: whether to replace what lies there. Without it, what is finished is kept, and a job fails whose
-            files are in the way.
+        overwrite: whether to replace masks that lie there. Without it, what is finished is kept. In both cases a job
+            fails if other files are in its way.
         done: told of each outcome, in the jobs' order.
 
     Raises:
@@ -135,7 +135,7 @@ def _read(model: Model, job: Job, options: Options, overwrite: bool) -> _Read | 
             facts = finished(job.files, made_from)
             if facts is not None:
                 return Outcome(job, facts, kept=True)
-            job.files.refuse_existing(options)
+        job.files.refuse_existing(options, overwrite)
         scans = {modality.role: job.scans[modality] for modality in sorted(job.scans)}
         return _Read(model.read(scans, resample=options.resample), made_from)
     except Exception as error:

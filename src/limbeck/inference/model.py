@@ -81,7 +81,8 @@ class Model:
             ModelError: the folder is missing, holds no model, or holds a damaged one.
             UsageError: the device is not there.
         """
-        root = SHIPPED if folder is None else Path(folder)
+        # A pack's members are read when they are needed, from wherever the process then stands.
+        root = SHIPPED if folder is None else Path(folder).absolute()
         if is_pack(root):
             pack = read_pack(root)
             return cls(pack.name, pack.members, device, precision)

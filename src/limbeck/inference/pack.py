@@ -27,6 +27,7 @@ from limbeck.version import __version__
 
 PACK = "model.json"
 MEMBERS = "members"
+README = "README.md"
 FORMAT = 1
 _MOST_BYTES = 2**22
 _MOST_MEMBERS = 1000

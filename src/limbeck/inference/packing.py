@@ -17,7 +17,7 @@ from limbeck.durable import left_behind, replacing, sha256, write_json, write_te
 from limbeck.errors import ModelError, ResourceError, UsageError
 from limbeck.inference.member import WEIGHTS, Member, member_of_run
 from limbeck.inference.model_card import HALF, model_card
-from limbeck.inference.pack import MEMBERS, PACK, Pack, contents, is_pack, plain_name, read_pack, unlike
+from limbeck.inference.pack import MEMBERS, PACK, README, Pack, contents, is_pack, plain_name, read_pack, unlike
 from limbeck.inference.predictor import DONE
 from limbeck.methods.saved import CARD, load_part, write_part
 from limbeck.received import read_json
@@ -61,7 +61,7 @@ def pack(
         for member, entry in zip(members, content["members"], strict=True):
             entry["checkpoint_sha256"] = _copy(member, folder / MEMBERS / member.name, half)
         write_json(folder / PACK, content)
-        write_text(folder / "README.md", model_card(content))
+        write_text(folder / README, model_card(content))
         # What was written is what will be read, or nothing is left behind.
         read_pack(folder)
     return read_pack(out)
@@ -71,16 +71,20 @@ def check_place(out: Path, overwrite: bool) -> None:
     """Refuse a place where a pack cannot or should not be written.
 
     Raises:
-        UsageError: it is a file, or a folder that holds something; with `overwrite`, something else than a pack.
+        UsageError: it is a file, or a folder that holds something; with `overwrite`, something else than a pack, or
+            more than that.
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UsageError(f"{out} is no folder: expected a new name")
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not is_pack(out):
+    if not is_pack(out) or not (out / MEMBERS).is_dir():
         raise UsageError(f"{out} holds something that is no pack: expected a new name")
     if not overwrite:
         raise UsageError(f"{out} exists: give --overwrite to replace it")
+    # It goes as a whole, so that nobody else's may lie in it.
+    if strangers := sorted({path.name for path in out.iterdir()} - {PACK, MEMBERS, README}):
+        raise UsageError(f"{out} holds {strangers[0]}, which is no part of a pack: expected a new name")
 
 
 def _members(runs: Sequence[Path]) -> tuple[list[Member], list[int | None]]:

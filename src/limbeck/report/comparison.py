@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from limbeck.anatomy import Region, Subset
 from limbeck.errors import DataError, UsageError
 from limbeck.evaluation import statistics
-from limbeck.evaluation.comparable import Origin, by_line, origin
+from limbeck.evaluation.comparable import Origin, by_line, origin, step
 from limbeck.evaluation.protocol import find
 from limbeck.evaluation.statistics import Interval
 from limbeck.evaluation.summary import MEAN, Summary, Values, by_case, owners, summarise
@@ -20,6 +20,9 @@ CELLS = (
     f"{statistics.RESAMPLES} resamples] and, in mm, the median HD95. "
     f"The column {MEAN} averages WT, TC and ET case by case."
 )
+# What cells may show, the first that was measured, and what it is called.
+MEASURES = {"dice": "Dice", "legacy_slice_mean": "slice mean"}
+DO_NOT_COMPARE = "The results were not measured on the same cases: do not compare them."
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Line:
         method: the runs' method.
         subset: the sequences that the prediction saw.
         processing: `raw`, or the names of the step that the runs chose, joined by commas.
+        folds: of the runs, ascending.
+        seeds: of the runs, ascending.
         main: the metric that cells show as Dice; see `main_metric`.
         values: metric -> column of `COLUMNS` -> case -> value, averaged over the case's folds and seeds.
         summaries: metric -> column of `COLUMNS` -> averages, intervals and spread.
@@ -59,6 +64,8 @@ class Line:
     method: str
     subset: Subset
     processing: str
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
     main: str
     values: Mapping[str, Values]
     summaries: Mapping[str, Mapping[str, Summary]]
@@ -69,6 +76,11 @@ class Line:
     def title(self) -> str:
         """The label, and the processing where there was one."""
         return self.label if self.processing == RAW else f"{self.label}, {self.processing}"
+
+    @property
+    def series(self) -> str:
+        """The label, and the step without its threshold, which may differ from run to run."""
+        return self.label if self.processing == RAW else f"{self.label}, {step(self.processing)}"
 
     @property
     def dice(self) -> Values:
@@ -112,6 +124,11 @@ class Comparison:
     patients: Mapping[str, str] | None
 
     @property
+    def measure(self) -> str:
+        """What cells show: a value of `MEASURES`."""
+        return MEASURES[self.lines[0].main]
+
+    @property
     def basis(self) -> tuple[str, ...]:
         """The sentences that hold for any other table of the same rows too."""
         return tuple(sentence for sentence in self.caption if sentence != CELLS)
@@ -144,7 +161,7 @@ def compare(
     subsets = {subset: place for place, subset in enumerate(Subset.every())}
     ordered = sorted(groups, key=lambda key: (wanted[key[0]], subsets[key[1]], key[2] != RAW, key[2]))
     lines = tuple(_line(label, subset, groups[label, subset, name], main, patients) for label, subset, name in ordered)
-    return Comparison(lines, _caption(rows, lines, patients, shared), shared, patients)
+    return Comparison(lines, _caption(lines, patients, shared), shared, patients)
 
 
 def _line(label: str, subset: Subset, rows: Sequence[Row], main: str, patients: Mapping[str, str] | None) -> Line:
@@ -161,6 +178,8 @@ def _line(label: str, subset: Subset, rows: Sequence[Row], main: str, patients: 
         method=rows[0].method,
         subset=subset,
         processing=", ".join(sorted({row.processing for row in rows})),
+        folds=tuple(sorted({row.fold for row in rows})),
+        seeds=tuple(sorted({row.seed for row in rows})),
         main=main,
         values=values,
         summaries={metric: summarise(rows, metric, columns, patients) for metric, columns in values.items()},
@@ -169,11 +188,9 @@ def _line(label: str, subset: Subset, rows: Sequence[Row], main: str, patients: 
     )
 
 
-def _caption(
-    rows: Sequence[Row], lines: Sequence[Line], patients: Mapping[str, str] | None, shared: Origin
-) -> tuple[str, ...]:
+def _caption(lines: Sequence[Line], patients: Mapping[str, str] | None, shared: Origin) -> tuple[str, ...]:
     sentences = [
-        _sample(rows, lines, patients, shared),
+        _sample(lines, patients, shared),
         statement(shared.protocol),
         CELLS,
         f"{EMPTY_POLICY} Counted by prediction and region as both empty / only the reference empty / only the "
@@ -184,7 +201,7 @@ def _caption(
     return tuple(sentences)
 
 
-def _sample(rows: Sequence[Row], lines: Sequence[Line], patients: Mapping[str, str] | None, shared: Origin) -> str:
+def _sample(lines: Sequence[Line], patients: Mapping[str, str] | None, shared: Origin) -> str:
     """Who was measured, by which runs, in one sentence."""
     sizes = sorted({len(line.cases) for line in lines})
     count = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
@@ -194,7 +211,7 @@ def _sample(rows: Sequence[Row], lines: Sequence[Line], patients: Mapping[str, s
         if patients is None
         else f"of {len(set(owners(everyone, patients)))} patients"
     )
-    folds, seeds = sorted({row.fold for row in rows}), sorted({row.seed for row in rows})
+    folds, seeds = {fold for line in lines for fold in line.folds}, {seed for line in lines for seed in line.seeds}
     repeated = any(line.predictions > len(line.cases) for line in lines)
     return f"n = {count} cases, {people}; {_list('fold', folds)}; {_list('seed', seeds)}; {shared.cohort}" + (
         "; a case counts once, by the mean over its folds and seeds." if repeated else "."
@@ -208,7 +225,7 @@ def _warnings(lines: Sequence[Line]) -> list[str]:
         found.append(
             "These results hold no Dice by volume: what stands as Dice is the slice mean. " + definition(lines[0].main)
         )
-    found += _unequal(lines)
+    found += _unequal(lines) + _uneven(lines)
     if any(cell.seeds for line in lines for cell in line.cells.values()):
         found.append(
             "Seeds are repetitions, not patients: 'seeds' gives the lowest and the highest of the seeds' mean Dice, "
@@ -227,16 +244,37 @@ def _warnings(lines: Sequence[Line]) -> list[str]:
     return found
 
 
+def matched(lines: Sequence[Line]) -> bool:
+    """Whether lines of the same sequences were measured on the same cases."""
+    return len({(line.subset, line.cases) for line in lines}) == len({line.subset for line in lines})
+
+
 def _unequal(lines: Sequence[Line]) -> list[str]:
     """What to make of lines that were measured on different cases; nothing where all were measured on the same."""
     if len({line.cases for line in lines}) == 1:
         return []
-    if len({(line.subset, line.cases) for line in lines}) == len({line.subset for line in lines}):
+    if matched(lines):
         return [
-            "A case counts only where it has the sequences, so n differs between them: compare lines of the same "
-            "sequences, which were measured on the same cases, and no others."
+            "Cases differ between sequences: compare lines of the same sequences, which were measured on the same "
+            "cases, and no others."
         ]
-    return ["The lines were not measured on the same cases: do not compare them."]
+    return [DO_NOT_COMPARE]
+
+
+def _uneven(lines: Sequence[Line]) -> list[str]:
+    """Which folds and seeds each line covers; nothing where all cover the same."""
+    covered: dict[str, dict[str, list[str]]] = {}
+    for line in lines:
+        runs = f"{_list('fold', line.folds)} and {_list('seed', line.seeds)}"
+        covered.setdefault(line.series, {}).setdefault(runs, []).append(str(line.subset))
+    if len({runs for found in covered.values() for runs in found}) == 1:
+        return []
+    told = [
+        f"{series}{' from ' + ', '.join(subsets) if len(found) > 1 else ''}: {runs}"
+        for series, found in covered.items()
+        for runs, subsets in found.items()
+    ]
+    return [f"Lines are not of the same folds and seeds: {'; '.join(told)}."]
 
 
 def _together(lines: Sequence[Line]) -> tuple[dict[Region, dict[str, int]], int]:
@@ -269,11 +307,11 @@ def main_metric(rows: Iterable[Row]) -> str:
         DataError: the rows hold neither.
     """
     measured = {row.metric for row in rows}
-    for metric in ("dice", "legacy_slice_mean"):
+    for metric in MEASURES:
         if metric in measured:
             return metric
     raise DataError("the results hold no Dice; expected rows with metric 'dice'")
 
 
-def _list(word: str, numbers: Sequence[int]) -> str:
-    return f"{word}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+def _list(word: str, numbers: Collection[int]) -> str:
+    return f"{word}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, sorted(numbers)))}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from limbeck.anatomy import Region, Subset
 from limbeck.evaluation.summary import MEAN
 from limbeck.evaluation.table import RAW, Row
+from limbeck.report.comparison import main_metric
 from limbeck.report.heatmap import dots, dots_head
 from limbeck.report.scores import Series
 
@@ -23,7 +24,7 @@ class Prediction:
         method: the method's name.
         case: the case's name.
         subset: what the prediction saw.
-        dice: region -> Dice.
+        dice: region -> Dice, or what stands for it; see `comparison.main_metric`.
         hd95_mm: region -> HD95 in mm, where it was measured.
         notes: region -> which side was empty, if one was.
     """
@@ -42,16 +43,21 @@ class Prediction:
         return fmean(self.dice.values())
 
 
-def predictions(rows: Iterable[Row]) -> list[Prediction]:
-    """The raw predictions, worst mean Dice first; ties by name."""
+def predictions(rows: Sequence[Row]) -> list[Prediction]:
+    """The raw predictions, worst mean Dice first; ties by name.
+
+    Raises:
+        DataError: the rows hold no Dice.
+    """
+    main = main_metric(rows)
     found: dict[tuple[str, str, Subset], Prediction] = {}
     for row in rows:
-        if row.processing != RAW or row.metric not in ("dice", "hd95_mm"):
+        if row.processing != RAW or row.metric not in (main, "hd95_mm"):
             continue
         key = (row.run, row.case, row.subset)
         if key not in found:
             found[key] = Prediction(row.run, row.method, row.case, row.subset, {}, {}, {})
-        (found[key].dice if row.metric == "dice" else found[key].hd95_mm)[row.region] = row.value
+        (found[key].dice if row.metric == main else found[key].hd95_mm)[row.region] = row.value
         if row.note:
             found[key].notes[row.region] = row.note
     scored = [prediction for prediction in found.values() if prediction.dice]
@@ -99,7 +105,7 @@ def hardest_table(series: Sequence[Series], count: int) -> str:
             f"<td>{_extreme(*ordered[-1])}</td><td>{_extreme(*ordered[0])}</td></tr>"
         )
     return _table(
-        '<th scope="col" class="number">#</th><th scope="col">case</th><th scope="col" class="number">mean Dice</th>'
+        '<th scope="col" class="number">#</th><th scope="col">case</th><th scope="col" class="number">mean</th>'
         '<th scope="col">best</th><th scope="col">worst</th>',
         lines,
     )

@@ -227,7 +227,7 @@ def dice_by_region(path: Path, comparison: Comparison) -> Path:
     panel.set_xticks(range(len(COLUMNS)), titles)
     panel.set_xlim(-0.55, len(COLUMNS) - 0.45)
     panel.set_ylim(-0.03, 1.03)
-    panel.set_ylabel("Dice", color=_INK)
+    panel.set_ylabel(comparison.measure, color=_INK)
     _plain(panel)
     panel.xaxis.grid(False)
     _legend(figure, [f"{line.label} ({line.subset})" for line in lines])

@@ -125,7 +125,7 @@ def html_table(grid: Grid) -> str:
 
 
 def latex(grid: Grid) -> str:
-    """The table as a LaTeX `table` with booktabs' rules; its first line names the packages that it needs."""
+    """The table as LaTeX with booktabs' rules, in parts where a page cannot hold it; line 1 names what it needs."""
     heads = [[Cell(column.heading) for column in grid.columns]]
     if any(column.group for column in grid.columns):
         heads.insert(0, [Cell(title, span) for title, span in groups(grid)])

@@ -17,7 +17,7 @@ import matplotlib
 from matplotlib.colors import Colormap, to_hex
 
 from limbeck.anatomy import Modality, Subset
-from limbeck.report.scores import ORDER, TITLES, Series, differences, subsets_of
+from limbeck.report.scores import ORDER, TITLES, Series, differences, held_against, subsets_of
 
 _SEQUENTIAL, _DIVERGING = "YlGnBu", "PuOr"
 # The ends of both ramps are too dark or too pale to tell steps apart.
@@ -53,7 +53,7 @@ def gain_map(series: Sequence[Series], bound: Series, name: str = "gain", stars:
     """The mean difference from a baseline over the cases that both were scored on, one table for each region.
 
     Args:
-        series: from `scores.collect`; the bound itself and series without a common case are left out.
+        series: from `scores.collect`; those of `scores.held_against` are shown.
         bound: what is subtracted.
         name: distinguishes the tabs from those of other maps in the page.
         stars: label of a series and subset: cells of the mean over regions that carry a star.
@@ -63,7 +63,7 @@ def gain_map(series: Sequence[Series], bound: Series, name: str = "gain", stars:
         found = differences(one, bound, subset, column)
         return (fmean(found), len(found)) if found else None
 
-    others = [one for one in series if one is not bound and any(_everything([one], measure))]
+    others = held_against(bound, series)
     if not others:
         return ""
     largest = max(abs(value) for value, _ in _everything(others, measure))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 # Brackets and stars are braced since they would be taken for an argument of a line's end before them.
@@ -40,6 +41,9 @@ _MARKS = {
     "µ": r"$\mu$",
 }
 
+# Lines of text that a page holds under a caption, a cell's own lines counted.
+_HEIGHT = 45
+
 PACKAGES = "% needs \\usepackage[T1]{fontenc}, \\usepackage{booktabs} and \\usepackage{graphicx}"
 
 
@@ -70,7 +74,7 @@ def environment(
     rules: Collection[int],
     caption: str,
 ) -> str:
-    """A floating table, no wider than the text.
+    """Floating tables, no wider than the text: one, or as many as it takes for each to fit a page.
 
     Args:
         alignment: a letter for each column, `l` or `r`.
@@ -79,19 +83,34 @@ def environment(
         rules: numbers of body lines with a rule above.
         caption: escaped.
     """
-    out = [PACKAGES, r"\begin{table}", r"\centering", rf"\caption{{{caption}}}"]
-    out += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", rf"\begin{{tabular}}{{{alignment}}}"]
-    out.append(r"\toprule")
+    top = [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", rf"\begin{{tabular}}{{{alignment}}}"]
+    top.append(r"\toprule")
     for head in heads:
-        out.append(_line(head, centred=True))
-        out += _group_rules(head)
-    out.append(r"\midrule")
+        top += [_line(head, centred=True), *_group_rules(head)]
+    top.append(r"\midrule")
+    out = [PACKAGES]
+    for page in _pages(lines):
+        # The parts of a table have one number.
+        out += [r"\addtocounter{table}{-1}"] if page.start else []
+        out += [r"\begin{table}", r"\centering", rf"\caption{{{'Continued.' if page.start else caption}}}", *top]
+        for number in page:
+            if number in rules and number > page.start:
+                out.append(r"\midrule")
+            out.append(_line(lines[number], centred=False))
+        out += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
+    return "\n".join([*out, ""])
+
+
+def _pages(lines: Sequence[Sequence[Cell]]) -> list[range]:
+    """The numbers of the lines that stand together on a page."""
+    starts, height = [0], 0
     for number, line in enumerate(lines):
-        if number in rules:
-            out.append(r"\midrule")
-        out.append(_line(line, centred=False))
-    out += [r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""]
-    return "\n".join(out)
+        own = max(cell.text.count("\n") + 1 for cell in line)
+        if height + own > _HEIGHT and number > starts[-1]:
+            starts.append(number)
+            height = 0
+        height += own
+    return [range(start, stop) for start, stop in pairwise([*starts, len(lines)])]
 
 
 def _line(cells: Sequence[Cell], *, centred: bool) -> str:

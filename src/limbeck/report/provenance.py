@@ -55,7 +55,7 @@ def facts(rows: Sequence[Row]) -> dict[str, object]:
     """What the rows alone tell, by name."""
     cohorts = sorted({row.data[:12] for row in rows if row.data})
     return {
-        "cases": len({row.case for row in rows}),
+        "cases": count_cases(rows),
         "methods": _listed(sorted({row.method for row in rows})),
         "subsets": len({row.subset for row in rows}),
         "runs": len({row.run for row in rows}),
@@ -66,6 +66,11 @@ def facts(rows: Sequence[Row]) -> dict[str, object]:
         "cohort": _listed(cohorts) or "not recorded",
         "values": len(rows),
     }
+
+
+def count_cases(rows: Iterable[Row]) -> int:
+    """How many cases there are; a name that two cohorts share is two cases."""
+    return len({(row.data, row.case) for row in rows})
 
 
 def settings_blocks(records: Sequence[RunRecord]) -> list[str]:

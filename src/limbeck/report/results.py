@@ -8,18 +8,19 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
+from limbeck.anatomy import Subset
 from limbeck.errors import DataError
 from limbeck.evaluation.comparable import Origin, split
 from limbeck.evaluation.published import of
 from limbeck.evaluation.ranking import rank
 from limbeck.evaluation.summary import MEAN
-from limbeck.evaluation.table import Row
+from limbeck.evaluation.table import Row, definition
 from limbeck.report import failures, figures, heatmap, page, paper_tables, provenance, ranking_table, viewer
-from limbeck.report.comparison import Comparison, compare
+from limbeck.report.comparison import DO_NOT_COMPARE, Comparison, Line, compare, matched
 from limbeck.report.grid import html_table as html_of
 from limbeck.report.page import Picture, Section
 from limbeck.report.provenance import RunRecord
-from limbeck.report.scores import LOWER_BOUND, Series, bounds, collect, series_label, subsets_of
+from limbeck.report.scores import LOWER_BOUND, Series, bounds, collect, subsets_of
 from limbeck.report.strips import MOST_DOTS, paired_strips
 from limbeck.report.tables import html_table
 from limbeck.report.versus import Versus, versus
@@ -70,11 +71,11 @@ def write_results(
             name = f", {_chapter(origin, list(chapters))}" if len(chapters) > 1 else ""
             comparison = compare(own, patients=patients)
             sections += _chapter_sections(own, comparison, Path(folder) / str(number), name, number)
-            found.append((own, collect(comparison), name))
+            found.append((own, comparison, name))
         if scenes:
             sections.append(_viewer(scenes))
         shown = {(scene.case, mask.run, mask.subset) for scene in scenes for mask in scene.masks}
-        sections += [_failures(own, series, shown, name) for own, series, name in found]
+        sections += [_failures(own, comparison, shown, name) for own, comparison, name in found]
         if records:
             sections += _runs(records, Path(folder))
         return page.write(
@@ -88,7 +89,7 @@ def write_results(
 
 
 def _introduction(rows: Sequence[Row], chapters: int) -> str:
-    methods, cases = sorted({row.method for row in rows}), len({row.case for row in rows})
+    methods, cases = sorted({row.method for row in rows}), provenance.count_cases(rows)
     subsets = len({row.subset for row in rows})
     told = (
         f"{', '.join(methods[:-1]) + ' and ' if methods[1:] else ''}{methods[-1]} on {cases} held-out "
@@ -112,41 +113,41 @@ def _chapter(origin: Origin, others: Sequence[Origin]) -> str:
 def _chapter_sections(
     rows: Sequence[Row], comparison: Comparison, folder: Path, name: str, number: int
 ) -> list[Section]:
-    series = collect(comparison)
+    series, measure = collect(comparison), comparison.measure
     found = versus(comparison)
     sections = [
         Section(
-            f"Dice by sequences and method{name}",
+            f"{measure.capitalize()} by sequences and method{name}",
             [
-                "Filled dots are the sequences that a prediction saw; a cell is the mean Dice over cases.",
-                *_highest(series),
+                "Filled dots are the sequences that a prediction saw; a cell is the mean over cases of their "
+                f"{measure}.",
+                *(_highest(series) if matched(comparison.lines) else [DO_NOT_COMPARE]),
             ],
             fragments=[heatmap.dice_map(series, f"dice-{number}")],
-            notes=_sizes(series),
+            notes=[definition(comparison.lines[0].main), *_sizes(comparison.lines)],
         )
     ]
-    baselines = bounds(series)
-    gains = [_gain(series, bound, found, name, number) for bound in baselines]
-    sections += [section for section in gains if section is not None]
-    lowest = next((bound for bound in baselines if bound.method == LOWER_BOUND), None)
-    if lowest is not None and (strips := paired_strips(series, lowest)):
-        sections.append(_strips(strips, lowest, found, name))
+    for place, bound in enumerate(bounds(series)):
+        if gains := heatmap.gain_map(series, bound, f"gain-{place}-{number}", _decided(bound, found)):
+            sections.append(_gain(gains, bound, found, measure, name))
+    for bound in bounds(series):
+        if bound.method == LOWER_BOUND and (strips := paired_strips(series, bound)):
+            sections.append(_strips(strips, bound, measure, name))
+    sections += _tests(found, name)
     sections += _ranking(rows, comparison, name)
     sections.append(_table(comparison, folder, name))
     sections += _papers(comparison, name)
     return sections
 
 
-def _sizes(series: Sequence[Series]) -> list[str]:
-    """On how many cases each row of the map stands, where it is not the same number everywhere."""
-    sizes = {subset: {len(one.dice[subset]) for one in series if subset in one.dice} for subset in subsets_of(series)}
-    if len(set().union(*sizes.values())) == 1:
+def _sizes(lines: Sequence[Line]) -> list[str]:
+    """On how many cases each row of the map stands, where not all stand on the same."""
+    if len({line.cases for line in lines}) == 1:
         return []
-    told = "; ".join(f"{subset} {' or '.join(map(str, sorted(found)))}" for subset, found in sizes.items())
-    return [
-        "Cases differ, since one counts only where it has the sequences: compare within a row, not between rows. "
-        f"n: {told}."
-    ]
+    sizes = {subset: {len(line.cases) for line in lines if line.subset == subset} for subset in Subset.every()}
+    told = "; ".join(f"{subset} {' or '.join(map(str, sorted(found)))}" for subset, found in sizes.items() if found)
+    advice = "Cases differ between sequences: compare within a row, not between rows. " if matched(lines) else ""
+    return [f"{advice}n: {told}."]
 
 
 def _highest(series: Sequence[Series]) -> list[str]:
@@ -160,47 +161,55 @@ def _highest(series: Sequence[Series]) -> list[str]:
     return [f"Over the {len(shared)} subsets that all have, {best} has the highest mean, {means[best]:.3f} ({others})."]
 
 
-def _gain(series: Sequence[Series], bound: Series, found: Versus, name: str, number: int) -> Section | None:
+def _decided(bound: Series, found: Versus) -> set[tuple[str, Subset]]:
+    """Label and subset of what certainly differs from a bound; a pair is tested once, whichever is the rival."""
     decided = set()
     for each in found.differences:
-        sides = [series_label(line) for line in (each.line, each.rival)]
+        sides = {each.line.series, each.rival.series}
         if each.p_holm < _DECIDED and bound.label in sides:
-            # A pair is tested once, whichever of the two is the rival.
-            decided |= {(side, each.subset) for side in sides if side != bound.label}
-    fragment = heatmap.gain_map(series, bound, f"gain-{bound.method}-{number}", decided)
-    if not fragment:
-        return None
-    called = "the lower bound, " if bound.method == LOWER_BOUND else ""
-    tests = len(found.differences)
+            decided |= {(side, each.subset) for side in sides - {bound.label}}
+    return decided
+
+
+def _gain(gains: str, bound: Series, found: Versus, measure: str, name: str) -> Section:
+    called = " (the lower bound)" if bound.method == LOWER_BOUND else ""
     return Section(
         f"Gain over {bound.label}{name}",
         [
-            f"Mean Dice minus that of {called}{bound.label} from the same sequences, over the cases that both were "
-            "scored on. Purple is a gain, orange a loss."
+            f"A case's {measure} minus that of {bound.label}{called} from the same sequences: the mean over the cases "
+            "that both were scored on. Purple is a gain, orange a loss."
         ],
-        fragments=[fragment],
+        fragments=[gains],
         notes=[
             f"* p < {_DECIDED} for the mean of the regions: Wilcoxon's signed-rank test by patient, with Holm's "
-            f"correction over all {tests} tests of the page's table of paired differences."
+            f"correction over all {len(found.differences)} tests of paired differences, which a table below lists."
         ],
     )
 
 
-def _strips(strips: str, lowest: Series, found: Versus, name: str) -> Section:
-    table = html_of(versus_grid(found))
-    crowded = any(len(cases) > MOST_DOTS for cases in lowest.dice.values())
+def _strips(strips: str, bound: Series, measure: str, name: str) -> Section:
+    crowded = any(len(cases) > MOST_DOTS for cases in bound.dice.values())
     return Section(
-        f"Paired differences from {lowest.label}{name}",
+        f"Paired differences from {bound.label}{name}",
         [
-            f"A dot is a case: its mean Dice minus that of {lowest.label} from the same sequences. The black line is "
-            "the median; beside it, in how many cases the method was better."
+            f"A dot is a case: its {measure}, the mean over the regions, minus that of {bound.label} from the same "
+            "sequences. The black line is the median; beside it, in how many cases the method was better."
             + (f" Of more than {MOST_DOTS} cases, the band's height is their number." if crowded else "")
         ],
-        fragments=[
-            strips,
-            f"<details><summary>The {len(found.differences)} tests, with intervals</summary>{table}</details>",
-        ],
+        fragments=[strips],
     )
+
+
+def _tests(found: Versus, name: str) -> list[Section]:
+    if not found.differences:
+        return []
+    table = _folded(html_of(versus_grid(found)), len(found.differences), "tests")
+    return [Section(f"Tests of paired differences{name}", fragments=[table])]
+
+
+def _folded(table: str, lines: int, what: str) -> str:
+    """A table, behind a fold if it is long."""
+    return f"<details><summary>The table of {lines} {what}</summary>{table}</details>" if lines > _FEW else table
 
 
 def _ranking(rows: Sequence[Row], comparison: Comparison, name: str) -> list[Section]:
@@ -217,12 +226,11 @@ def _ranking(rows: Sequence[Row], comparison: Comparison, name: str) -> list[Sec
 
 def _table(comparison: Comparison, folder: Path, name: str) -> Section:
     if len(comparison.lines) > _FEW:
-        table = (
-            f"<details><summary>The table of {len(comparison.lines)} lines</summary>{html_table(comparison)}</details>"
-        )
+        table = _folded(html_table(comparison), len(comparison.lines), "lines")
         return Section(f"Every line, with intervals{name}", fragments=[table])
     boxes = figures.dice_by_region(folder / "dice.png", comparison)
-    return Section(f"Results{name}", comparison=comparison, pictures=[Picture(boxes, "Dice by region and run")])
+    caption = f"{comparison.measure.capitalize()} by region and run"
+    return Section(f"Results{name}", comparison=comparison, pictures=[Picture(boxes, caption)])
 
 
 def _papers(comparison: Comparison, name: str) -> list[Section]:
@@ -250,15 +258,15 @@ def _viewer(scenes: Sequence[Scene]) -> Section:
     )
 
 
-def _failures(rows: Sequence[Row], series: Sequence[Series], shown: set[tuple[str, str, str]], name: str) -> Section:
+def _failures(rows: Sequence[Row], comparison: Comparison, shown: set[tuple[str, str, str]], name: str) -> Section:
     ranked = failures.predictions(rows)
     linked = any((one.case, one.run, str(one.subset)) in shown for one in ranked[:_WORST])
     return Section(
         f"Failures, worst first{name}",
         fragments=[
-            "<h3>Cases by their mean over all methods and sequences</h3>",
-            failures.hardest_table(series, _HARDEST),
-            "<h3>Single predictions, by the mean Dice of their regions</h3>",
+            f"<h3>Cases by their {comparison.measure}, the mean over all methods and sequences</h3>",
+            failures.hardest_table(collect(comparison), _HARDEST),
+            f"<h3>Single predictions by their {comparison.measure}, the mean over the regions</h3>",
             failures.worst_table(ranked, _WORST, shown),
         ],
         notes=["A case that is a link can be looked at in the viewer above."] if linked else [],

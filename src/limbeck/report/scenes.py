@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ from limbeck.data.grid import Grid
 from limbeck.data.source import Source
 from limbeck.data.volume import read_labels, read_volume
 from limbeck.errors import DataError, UsageError, nearest
+from limbeck.evaluation.masks import MaskFolder
 from limbeck.evaluation.table import RAW, Row
+from limbeck.report.comparison import MEASURES, main_metric
 from limbeck.report.scores import rank
 from limbeck.report.viewer import Mask, Scene
 
@@ -74,11 +77,13 @@ def choose(rows: Sequence[Row], wanted: str) -> list[str]:
     """The cases to show: by name, or so many from the lowest to the highest mean Dice.
 
     Raises:
+        DataError: the rows hold no Dice.
         UsageError: a case is not in the results, or the number is no number of cases.
     """
+    main = main_metric(rows)
     dice: dict[str, list[float]] = {}
     for row in rows:
-        if row.metric == "dice" and row.processing == RAW:
+        if row.metric == main and row.processing == RAW:
             dice.setdefault(row.case, []).append(row.value)
     ranked = sorted(dice, key=lambda case: (fmean(dice[case]), case))
     if wanted in dice or not wanted.strip().lstrip("+-").isdigit():
@@ -102,26 +107,44 @@ def _scene(case: CohortCase, rows: Sequence[Row], masks: Path | None) -> Scene:
 
 
 def _masks(case: str, grid: Grid, rows: Sequence[Row], folder: Path) -> list[Mask]:
-    """The predictions of a case whose files are there; methods of several runs are told apart by the run's seed."""
-    dice: dict[tuple[str, str], dict[str, float]] = {}
-    about: dict[str, Row] = {}
+    """The predictions of a case whose files are there: baselines first, then by label, the subsets in their order."""
+    main = main_metric(rows)
+    dice: dict[tuple[str, Subset], dict[str, float]] = {}
+    about: dict[tuple[str, Subset], Row] = {}
     for row in rows:
-        if row.case == case and row.metric == "dice" and row.processing == RAW:
-            dice.setdefault((row.run, str(row.subset)), {})[row.region.name] = row.value
-            about[row.run] = row
-    seeds: dict[str, set[int]] = {}
-    for row in about.values():
-        seeds.setdefault(row.method, set()).add(row.seed)
+        if row.case == case and row.metric == main and row.processing == RAW:
+            dice.setdefault((row.run, row.subset), {})[row.region.name] = row.value
+            about[row.run, row.subset] = row
+    told = _labels(about.values())
+    places = {subset: place for place, subset in enumerate(Subset.every())}
     found = []
-    for (run, subset), values in dice.items():
+    for run, subset in sorted(about, key=lambda key: (rank(about[key].method), told[key[0]], places[key[1]])):
         # Names from a table are names, not ways out of the folder.
         path = folder / Path(run).name / f"{Path(case).name}_{subset}.nii.gz"
         if path.is_file():
-            row = about[run]
-            label = row.method if len(seeds[row.method]) == 1 else f"{row.method}, seed {row.seed}"
+            cohort = about[run, subset].data
+            if MaskFolder(path.parent).origin().get("cohort", cohort) != cohort:
+                raise DataError(f"{path.parent} holds masks of another cohort than the results: give another --masks")
             labels, own = read_labels(Source(path), _CANONICAL)
             if (difference := grid.difference(own)) is not None:
                 raise DataError(f"{path}: {difference}, compared with the scan of {case}")
-            found.append(Mask(run, label, subset, labels, values))
-    places = {subset: place for place, subset in enumerate(map(str, Subset.every()))}
-    return sorted(found, key=lambda mask: (rank(about[mask.run].method), mask.label, places[mask.subset]))
+            found.append(Mask(run, told[run], str(subset), labels, dice[run, subset], MEASURES[main]))
+    return found
+
+
+def _labels(shown: Collection[Row]) -> dict[str, str]:
+    """Run -> its method, with fold and seed where the method's runs differ in them.
+
+    Where that leaves two runs from the same sequences with one label, the run's name stands in it too.
+
+    Args:
+        shown: a row for each run and subset.
+    """
+    told = {}
+    for row in shown:
+        siblings = [other for other in shown if other.method == row.method]
+        differing = [name for name in ("fold", "seed") if len({getattr(other, name) for other in siblings}) > 1]
+        told[row.run] = ", ".join([row.method, *(f"{name} {getattr(row, name)}" for name in differing)])
+    taken = Counter((told[row.run], row.subset) for row in shown)
+    shared = {row.run for row in shown if taken[told[row.run], row.subset] > 1}
+    return {run: f"{label}, {run}" if run in shared else label for run, label in told.items()}

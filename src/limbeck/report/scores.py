@@ -6,7 +6,7 @@ from the comparison's lines, so that maps and tables cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -14,7 +14,7 @@ from limbeck.anatomy import Region, Subset
 from limbeck.evaluation.comparable import step
 from limbeck.evaluation.summary import COLUMNS, MEAN
 from limbeck.evaluation.table import RAW
-from limbeck.report.comparison import Comparison, Line
+from limbeck.report.comparison import Comparison
 
 # The baselines come first in every map: the method alone, and one network with sequences dropped.
 LOWER_BOUND = "supervised"
@@ -47,7 +47,7 @@ class Series:
 
     @property
     def label(self) -> str:
-        """What heads a column: the name, with the step if there was one."""
+        """What heads a column: the name, with the step if there was one, as in `Line.series`."""
         return self.name if self.raw else f"{self.name}, {self.processing}"
 
     def mean(self, subset: Subset, column: str, cases: Iterable[str] | None = None) -> float | None:
@@ -67,11 +67,6 @@ def collect(comparison: Comparison) -> tuple[Series, ...]:
     return tuple(sorted(series, key=lambda one: (rank(one.method), not one.raw)))
 
 
-def series_label(line: Line) -> str:
-    """The label of the series that a line belongs to."""
-    return Series(line.label, step(line.processing), line.method, {}).label
-
-
 def rank(method: str) -> int:
     """A method's place among others: baselines first."""
     return BASELINES.index(method) if method in BASELINES else len(BASELINES)
@@ -83,17 +78,36 @@ def subsets_of(series: Iterable[Series]) -> tuple[Subset, ...]:
     return tuple(subset for subset in Subset.every() if subset in found)
 
 
-def common_cases(one: Series, other: Series, subset: Subset) -> list[str]:
-    """The cases that both series were scored on, by name."""
-    return sorted(set(one.dice.get(subset, {})) & set(other.dice.get(subset, {})))
+def paired(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+    """Ours minus theirs for each case that both have, the cases sorted.
+
+    Means over seeds that are equal may differ by rounding, which is neither better nor worse.
+    """
+    return {case: round(ours[case] - theirs[case], 12) for case in sorted(ours.keys() & theirs.keys())}
 
 
 def differences(one: Series, other: Series, subset: Subset, column: str) -> list[float]:
     """One's Dice minus the other's, for each case that both were scored on."""
-    first, second = one.dice.get(subset, {}), other.dice.get(subset, {})
-    return [first[case][column] - second[case][column] for case in common_cases(one, other, subset)]
+    ours, theirs = (
+        {case: columns[column] for case, columns in each.dice.get(subset, {}).items()} for each in (one, other)
+    )
+    return list(paired(ours, theirs).values())
 
 
-def bounds(series: Sequence[Series]) -> tuple[Series, ...]:
-    """The raw baselines that the others are held against."""
-    return tuple(one for one in series if one.method in BASELINES and one.raw)
+def bounds(series: Iterable[Series]) -> tuple[Series, ...]:
+    """The baselines that others are held against, raw and after each step."""
+    return tuple(one for one in series if one.method in BASELINES)
+
+
+def held_against(bound: Series, series: Iterable[Series]) -> list[Series]:
+    """The series that a bound is subtracted from: those by its own step that share a case with it, itself left out.
+
+    What a step gains is no gain of the method.
+    """
+    return [
+        one
+        for one in series
+        if one is not bound
+        and one.processing == bound.processing
+        and any(differences(one, bound, subset, MEAN) for subset in bound.dice)
+    ]

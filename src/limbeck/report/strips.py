@@ -13,7 +13,7 @@ import numpy as np
 
 from limbeck.evaluation.summary import MEAN
 from limbeck.report.heatmap import dots, dots_head
-from limbeck.report.scores import Series, differences, subsets_of
+from limbeck.report.scores import Series, differences, held_against, subsets_of
 
 _WIDTH, _HEIGHT = 200, 26
 _LOST, _GAINED = "#b35806", "#542788"
@@ -27,14 +27,10 @@ def paired_strips(series: Sequence[Series], bound: Series) -> str:
     """A table of strips, subsets down and series across; nothing if no series shares a case with the bound.
 
     Args:
-        series: from `scores.collect`; the bound itself is left out.
+        series: from `scores.collect`; those of `scores.held_against` are shown.
         bound: what is subtracted, case by case.
     """
-    others = [
-        one
-        for one in series
-        if one is not bound and any(differences(one, bound, subset, MEAN) for subset in bound.dice)
-    ]
+    others = held_against(bound, series)
     if not others:
         return ""
     subsets = [subset for subset in subsets_of(others) if bound.dice.get(subset)]

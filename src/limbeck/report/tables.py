@@ -59,7 +59,9 @@ def main_grid(comparison: Comparison) -> Grid:
     for line in comparison.lines:
         cells = ["\n".join(_parts(line.cells[column])) for column in COLUMNS]
         lines.append((line.title, str(line.subset), str(len(line.cases)), *cells, line.empty_text))
-    return Grid("Dice and HD95 by run and sequences", columns, tuple(lines), comparison.caption)
+    return Grid(
+        f"{comparison.measure.capitalize()} and HD95 by run and sequences", columns, tuple(lines), comparison.caption
+    )
 
 
 def markdown(comparison: Comparison) -> str:

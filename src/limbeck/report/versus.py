@@ -12,6 +12,7 @@ from limbeck.evaluation.statistics import Bootstrap, Interval
 from limbeck.evaluation.summary import MEAN, owners
 from limbeck.report.comparison import Comparison, Line
 from limbeck.report.grid import Column, Grid
+from limbeck.report.scores import paired
 
 # Rival -> what it is to the others.
 RIVALS = {
@@ -118,7 +119,7 @@ def grid(found: Versus) -> Grid:
     lines = [
         (
             each.line.title,
-            each.rival.label,
+            each.rival.title,
             str(each.subset),
             str(each.cases),
             f"{each.mean:+.3f}\n{_bracket(each.interval)}",
@@ -131,7 +132,7 @@ def grid(found: Versus) -> Grid:
     ]
     rivals = [each.rival.label for each in found.differences]
     rules = frozenset(place for place in range(1, len(rivals)) if rivals[place] != rivals[place - 1])
-    return Grid("Paired differences of Dice", columns, tuple(lines), found.caption, rules)
+    return Grid("Paired differences", columns, tuple(lines), found.caption, rules)
 
 
 def p_text(p: float) -> str:
@@ -153,10 +154,8 @@ def _candidates(comparison: Comparison, line: Line, rival: str) -> list[Line]:
 
 def _difference(line: Line, rival: Line, column: str, patients: Mapping[str, str] | None) -> Difference:
     ours, theirs = line.dice[column], rival.dice[column]
-    cases = sorted(set(ours) & set(theirs))
-    # Means over seeds that are equal may differ by rounding, which is neither better nor worse.
-    by_case = {case: round(ours[case] - theirs[case], 12) for case in cases}
-    values, people = list(by_case.values()), owners(cases, patients)
+    by_case = paired(ours, theirs)
+    values, people = list(by_case.values()), owners(by_case, patients)
     draws = Bootstrap(people)
     by_patient: dict[str, list[float]] = {}
     for person, value in zip(people, values, strict=True):
@@ -166,7 +165,7 @@ def _difference(line: Line, rival: Line, column: str, patients: Mapping[str, str
     return Difference(
         line=line,
         rival=rival,
-        cases=len(cases),
+        cases=len(by_case),
         left_out=len(set(ours) ^ set(theirs)),
         mean=statistics.mean(values),
         interval=draws.of_mean(values),
@@ -183,11 +182,11 @@ def _difference(line: Line, rival: Line, column: str, patients: Mapping[str, str
 def _caption(family: Sequence[Difference], column: str, comparison: Comparison) -> list[str]:
     if not family:
         return [f"No line has {' or '.join(RIVALS)} from the same sequences to be compared with."]
-    what = "mean Dice over WT, TC and ET" if column == MEAN else f"Dice of {column}"
+    what = f"{comparison.measure} ({'the mean over WT, TC and ET' if column == MEAN else column})"
     rivals = list(dict.fromkeys(difference.rival.label for difference in family))
     described = "; ".join(f"{rival}: {RIVALS[rival]}" if rival in RIVALS else rival for rival in rivals)
     partial = "; ".join(
-        f"{each.line.title} against {each.rival.label} from {each.subset}: {each.left_out}"
+        f"{each.line.title} against {each.rival.title} from {each.subset}: {each.left_out}"
         for each in family
         if each.left_out
     )

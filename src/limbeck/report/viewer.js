@@ -81,7 +81,7 @@
     const known = Object.entries(mask?.dice ?? {}).map(([region, value]) => `${region} ${value.toFixed(3)}`);
     pane.told.textContent =
       label === REFERENCE ? "The reference segmentation."
-      : mask ? `${mask.label} from ${mask.subset}${known.length ? `: Dice ${known.join(", ")}` : ""}.`
+      : mask ? `${mask.label} from ${mask.subset}${known.length ? `: ${mask.measure} ${known.join(", ")}` : ""}.`
       : "The scan alone.";
   }
 

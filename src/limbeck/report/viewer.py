@@ -32,10 +32,11 @@ class Mask:
 
     Attributes:
         run: the run that predicted.
-        label: what the toggle says.
+        label: what the toggle says; no other mask of the case has it from the same sequences.
         subset: the sequences that the prediction saw.
         labels: `[X,Y,Z]` uint8, codes of `anatomy.Label`.
-        dice: region -> Dice, as far as it is known.
+        dice: region -> Dice, or what stands for it, as far as it is known.
+        measure: what that is called.
     """
 
     run: str
@@ -43,6 +44,7 @@ class Mask:
     subset: str
     labels: NDArray[np.uint8]
     dice: Mapping[str, float] = field(default_factory=dict)
+    measure: str = "Dice"
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def _entry(scene: Scene, keep: Any) -> dict[str, Any]:
                 "label": mask.label,
                 "subset": mask.subset,
                 "dice": {region: round(value, 3) for region, value in mask.dice.items()},
+                "measure": mask.measure,
                 "volume": keep(mask.labels, scene.affine, labels=True),
             }
             for mask in scene.masks

@@ -10,7 +10,7 @@ from unit.benchmark.making import planned
 
 from limbeck.anatomy import Region, Subset
 from limbeck.benchmark.matrix import Scoring
-from limbeck.benchmark.state import locked, results_of, scores_of
+from limbeck.benchmark.state import locked, measured_of, results_of, scores_of
 from limbeck.benchmark.work import Task, work
 from limbeck.errors import DataError
 from limbeck.evaluation import table
@@ -72,11 +72,18 @@ def test_scores_count_if_they_were_made_as_asked(tmp_path) -> None:
     assert scored(tmp_path, rows()) == rows()
     assert scored(tmp_path, rows(), metrics=("dice", "precision")) == []
     assert scored(tmp_path, rows(), protocol="strict-2") == []
-    assert scored(tmp_path, rows(subsets=(FLAIR, T1))) == []
     assert scored(tmp_path, rows(), processed=True) == []
     both = rows() + rows(processing="et>=120mm3")
     assert len(scored(tmp_path, both, processed=True)) == 2
-    assert scored(tmp_path, both) == []
+
+
+def test_what_was_scored_beyond_what_is_asked_for_is_left_out_and_costs_nothing(tmp_path) -> None:
+    """A matrix that is narrowed has nothing to do."""
+    more = rows(subsets=(FLAIR, T1), metrics=("dice", "hd95_mm")) + rows(processing="et>=120mm3")
+    assert scored(tmp_path, more) == rows()
+    assert len(measured_of(tmp_path, "run", "d" * 64)) == 5
+    # One metric from each sequence is not each metric from one.
+    assert scored(tmp_path, rows() + rows(subsets=(T1,), metrics=("hd95_mm",)), metrics=("dice", "hd95_mm")) == []
 
 
 def test_scores_of_other_data_or_runs_are_refused_by_name(tmp_path) -> None:

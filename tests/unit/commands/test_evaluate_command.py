@@ -100,6 +100,15 @@ def test_what_an_evaluation_by_other_settings_left_is_refused(
     assert not journal.exists()
 
 
+def test_a_command_that_is_refused_drops_nothing(bench, tmp_path, monkeypatch) -> None:
+    journal = left(bench, tmp_path, monkeypatch)
+    before = {path: path.stat().st_mtime_ns for path in journal.rglob("*")}
+    assert evaluate(bench, tmp_path / "results.csv", "--overwrite", "--metrics", "nope") == 2
+    words = [tmp_path / "no-run", "--data", bench[0], "--overwrite", "-o", tmp_path / "results.csv"]
+    assert main(["evaluate", *map(str, words)]) == 4
+    assert {path: path.stat().st_mtime_ns for path in journal.rglob("*")} == before
+
+
 def test_a_table_is_gone_on_with(bench, tmp_path, monkeypatch) -> None:
     out, whole = tmp_path / "results.csv", tmp_path / "whole.csv"
     assert evaluate(bench, whole, "--metrics", "dice") == 0
@@ -145,6 +154,21 @@ def test_masks_lie_over_their_scans_by_run_case_and_subset(bench, tmp_path) -> N
     assert mask.get_data_dtype() == np.uint8 and np.array_equal(mask.affine, grid.affine)
     found, truth = (np.isin(labels, (1, 2, 3)) for labels in (np.asarray(mask.dataobj), reference))
     assert row.value == pytest.approx(2 * (found & truth).sum() / max((found.sum() + truth.sum()), 1))
+
+
+def test_masks_of_another_cohort_with_the_same_names_are_not_written_over(bench, tmp_path, monkeypatch, capsys) -> None:
+    words = ["--masks", str(tmp_path / "masks"), "--metrics", "dice"]
+    assert evaluate(bench, tmp_path / "one.csv", *words, runs=slice(1, 2)) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "masks").rglob("*")}
+    run = tmp_path / "masks" / bench[1].name / "masks.json"
+    said = json.loads(run.read_text())
+    assert said == {"cohort": Cohort.open(bench[0]).hash, "protocol": "strict-1"}
+    run.write_text(json.dumps({**said, "cohort": "f" * 64}))
+    assert evaluate(bench, tmp_path / "two.csv", *words, runs=slice(1, 2)) == 2
+    assert "holds masks of another cohort (ffffffffffff)" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "masks").rglob("*.nii.gz")}.items() <= before.items()
+    run.unlink()
+    assert evaluate(bench, tmp_path / "two.csv", *words, runs=slice(1, 2)) == 0
 
 
 def test_a_threshold_is_kept_with_its_run(bench, tmp_path) -> None:

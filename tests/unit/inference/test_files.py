@@ -255,16 +255,27 @@ def test_a_new_mask_never_stands_without_its_json_and_a_killed_one_is_made_again
         files.mask.unlink()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("text", ["mine", "{}", "[" * 100_000, '{"limbeck": "1", "model": "mine"}'])
-def test_a_json_or_probabilities_of_somebody_elses_stay(text, tmp_path) -> None:
+def test_a_json_or_probabilities_of_somebody_elses_stay(text, overwrite, tmp_path) -> None:
     files = Files(tmp_path / "mask.nii.gz")
     files.facts.write_text(text)
     with pytest.raises(UsageError, match=r"mask\.json exists"):
-        files.refuse_existing(PLAIN)
+        files.refuse_existing(PLAIN, overwrite)
     files.facts.unlink()
     files.probabilities.write_text("mine")
     with pytest.raises(UsageError, match=r"probabilities\S* exists"):
-        files.refuse_existing(Options(probabilities=True))
+        files.refuse_existing(Options(probabilities=True), overwrite)
+
+
+def test_a_mask_and_what_its_json_names_are_replaced_if_that_is_asked_for(scans, tmp_path) -> None:
+    files, options = Files(tmp_path / "mask.nii.gz"), Options(probabilities=True)
+    written(files, scans, options)
+    files.refuse_existing(options, overwrite=True)
+    files.facts.unlink()
+    files.probabilities.unlink()
+    # A mask of any making, since it was named.
+    files.refuse_existing(options, overwrite=True)
 
 
 def test_a_pipe_in_the_place_of_the_json_is_not_waited_for(tmp_path) -> None:
@@ -341,11 +352,12 @@ def test_a_mask_that_fits_no_series_is_refused_under_its_own_name(tmp_path) -> N
     assert list(tmp_path.iterdir()) == [series]
 
 
-def test_the_json_of_a_mask_in_another_format_is_not_replaced(scans, tmp_path) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_json_of_a_mask_in_another_format_is_not_replaced(overwrite, tmp_path) -> None:
     made = Files(tmp_path / "m.nii.gz")
     made.mask.write_bytes(b"a mask")
     made.facts.write_text('{"limbeck": "1", "model": {}, "mask_sha256": ""}')
     with pytest.raises(UsageError, match=r"m\.json exists"):
-        Files(tmp_path / "m.nrrd").refuse_existing(Options())
+        Files(tmp_path / "m.nrrd").refuse_existing(Options(), overwrite)
     made.mask.unlink()
-    Files(tmp_path / "m.nrrd").refuse_existing(Options())
+    Files(tmp_path / "m.nrrd").refuse_existing(Options(), overwrite)

@@ -92,6 +92,13 @@ def test_a_pack_moves_freely(whole, tmp_path) -> None:
     assert len(result.choice.members) == 2
 
 
+def test_a_pack_is_read_from_wherever_the_process_stands(whole, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(whole.parent)
+    model = Model.load(whole.name)
+    monkeypatch.chdir(tmp_path)
+    assert model.segment({"flair": (head()["flair"], affine())}).labels.shape == head()["flair"].shape
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +152,13 @@ def test_what_lies_where_a_pack_would_go_is_kept(runs, tmp_path) -> None:
     (mine / "thesis.txt").write_text("kept")
     with pytest.raises(UsageError, match="holds something that is no pack"):
         pack(runs[:1], mine, overwrite=True)
+    # Other programs call a file so too.
+    (mine / "model.json").write_text('{"format": "layers-model"}')
+    with pytest.raises(UsageError, match="holds something that is no pack"):
+        pack(runs[:1], mine, overwrite=True)
+    (out / "results").mkdir()
+    with pytest.raises(UsageError, match="holds results, which is no part of a pack"):
+        pack(runs[:1], out, overwrite=True)
     (tmp_path / "file").write_text("kept")
     with pytest.raises(UsageError, match="no folder"):
         pack(runs[:1], tmp_path / "file", overwrite=True)

@@ -120,3 +120,10 @@ def test_a_missing_scan_is_data(scans, tmp_path) -> None:
     scans[Modality.T2].path.unlink()
     with pytest.raises(DataError, match="no such file: expected the t2 scan"):
         check_scans(job(scans, tmp_path / "mask.nii.gz"))
+
+
+def test_a_name_too_long_for_any_file_is_no_file(scans, tmp_path) -> None:
+    long = {**scans, Modality.T1: Source(Path("a" * 300 + ".nii.gz"))}
+    check_places([job(long, tmp_path / "mask.nii.gz")], inputs(long), PLAIN)
+    with pytest.raises(DataError, match="no such file: expected the t1 scan"):
+        check_scans(job(long, tmp_path / "mask.nii.gz"))

@@ -336,9 +336,37 @@ def test_lines_over_different_cases_are_flagged():
 def test_where_cases_lack_sequences_lines_of_the_same_may_still_be_compared():
     complete = [*rows(subset=ALL, cases="ab"), *rows("r-gkd", "gkd", subset=ALL, cases="ab")]
     caption = tables.compare([*rows(), *rows("r-gkd", "gkd"), *complete]).caption
-    (warning,) = (sentence for sentence in caption if "n differs between them" in sentence)
+    (warning,) = (sentence for sentence in caption if "Cases differ between sequences" in sentence)
     assert "compare lines of the same sequences" in warning
+    # Which is unknown: a fold of these sequences may be missing as well.
+    assert "has the sequences" not in warning
     assert not any("do not compare them" in sentence for sentence in caption)
+
+
+def uneven(*results):
+    return [sentence for sentence in tables.compare([*results]).caption if "the same folds and seeds" in sentence]
+
+
+def test_lines_of_different_folds_or_seeds_say_which():
+    assert uneven(*rows(), *rows("r-gkd", "gkd", cases="efgh", fold=1)) == [
+        "Lines are not of the same folds and seeds: supervised: fold 0 and seed 0; gkd: fold 1 and seed 0."
+    ]
+    seeds = [row for seed in range(3) for row in rows(f"r-gkd-{seed}", "gkd", seed=seed)]
+    (sentence,) = uneven(*rows(), *seeds)
+    assert sentence.endswith(": supervised: fold 0 and seed 0; gkd: fold 0 and seeds 0, 1, 2.")
+    assert uneven(*rows(), *rows("r-gkd", "gkd")) == []
+
+
+def test_sequences_and_steps_are_named_where_a_label_differs_in_them():
+    unfinished = [*rows(), *rows("r-2", cases="efgh", fold=1), *rows("r-3", subset=ALL)]
+    processed = [
+        replace(row, processing="et>=9mm3" if row.subset == T1CE else "et>=7mm3") for row in unfinished if row.fold == 0
+    ]
+    (sentence,) = uneven(*unfinished, *processed)
+    assert sentence.endswith(
+        ": supervised from t1ce: folds 0, 1 and seed 0; supervised from flair+t1+t1ce+t2: fold 0 and seed 0; "
+        "supervised, et: fold 0 and seed 0."
+    )
 
 
 @pytest.mark.parametrize(

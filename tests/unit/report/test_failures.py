@@ -33,6 +33,11 @@ def test_processed_predictions_are_left_out():
     assert predictions([*rows(TWO), *processed]) == predictions(rows(TWO))
 
 
+def test_results_with_the_slice_mean_alone_are_ranked_by_it():
+    legacy = [replace(row, metric="legacy_slice_mean") for row in rows(TWO)]
+    assert predictions(legacy) == predictions(rows(TWO))
+
+
 def test_an_empty_reference_and_a_distance_are_said():
     found = rows({("gkd", "flair"): {"a": 0.5}})
     found += [replace(row, metric="hd95_mm", value=12.25) for row in found]

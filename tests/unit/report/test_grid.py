@@ -57,6 +57,30 @@ def test_latex_has_a_rule_below_each_group_and_between_the_parts():
     assert r"\begin{tabular}{lrrr}" in text
 
 
+def long(count: int, text: str) -> Grid:
+    columns = (Column("Run", number=False), Column("WT"))
+    lines = tuple((f"run {number}", text) for number in range(count))
+    return Grid("Long", columns, lines, ("Sentence.",), frozenset({1, 15}))
+
+
+def test_latex_parts_what_no_page_holds_and_keeps_the_rest_whole():
+    assert latex(long(15, "0.5\n[0.4, 0.6]\n3 mm")).count(r"\begin{table}") == 1
+    assert latex(long(45, "0.5")).count(r"\begin{table}") == 1
+    text = latex(long(150, "0.5\n[0.4, 0.6]\n3 mm"))
+    first, *others = text.split(r"\begin{table}")[1:]
+    assert len(others) == 9
+    assert text.count(r"\end{table}") == 10
+    assert [int(number) for number in re.findall(r"^run (\d+) ", text, re.MULTILINE)] == list(range(150))
+    assert all(part.count(r"\shortstack") == 15 for part in (first, *others))
+    # The whole caption once; every part has the heads, and all have one number.
+    assert r"\caption{Long. Sentence.}" in first
+    assert all(r"\caption{Continued.}" in part and r"{WT}" in part for part in others)
+    assert text.count(r"\addtocounter{table}{-1}") == 9
+    # A rule above a part's first line would double the one under its heads.
+    assert (first.count(r"\midrule"), others[0].count(r"\midrule")) == (2, 1)
+    assert text.count("usepackage{booktabs}") == 1
+
+
 def test_latex_prints_every_mark_as_it_stands():
     assert escape("50% & _x_ #1 $2 {3}") == r"50\% \& \_x\_ \#1 \$2 \{3\}"
     assert escape("\\") == r"\textbackslash{}"

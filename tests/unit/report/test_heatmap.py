@@ -120,6 +120,17 @@ def test_a_processed_series_stands_beside_the_raw_one():
     assert maps.panels[0][1] == ["0.50", "0.25"]
 
 
+def test_a_gain_is_over_the_bound_by_the_same_step():
+    processed = [replace(row, processing="et>=120mm3", value=row.value + 0.125) for row in rows(TWO)]
+    found = series(TWO, [row for row in processed if row.method != "dropout"])
+    assert [one.label for one in bounds(found)] == ["supervised", "supervised, et", "dropout"]
+    raw, after, _ = (Maps(gain_map(found, bound)) for bound in bounds(found))
+    assert raw.heads[0] == ["dropout", "gkd"]
+    assert after.heads[0] == ["gkd, et"]
+    for maps in (raw, after):
+        assert [line[-1] for line in maps.panels[0][1:3]] == ["+0.12", "+0.19"]
+
+
 def test_names_arrive_as_text():
     hostile = '<img src=x onerror=alert(1)>"'
     text = dice_map(series({(hostile, "flair"): {"a": 0.5}}))

@@ -25,6 +25,12 @@ def test_facts_count_what_the_rows_hold():
     assert (found["protocol"], found["processing"], found["cohort"]) == ("strict-1", "raw", "0123456789ab")
 
 
+def test_a_name_in_two_cohorts_is_two_cases():
+    assert facts([*rows(TWO, data="1" * 64), *rows(TWO, data="2" * 64)])["cases"] == 6
+    # Another protocol's predictions are of the same cases.
+    assert facts([*rows(TWO), *rows(TWO, protocol="gkd-as-published-1")])["cases"] == 3
+
+
 def test_settings_that_differ_are_told_from_those_that_all_share(tmp_path):
     for method, width in (("gkd", 8), ("supervised", 16)):
         record(tmp_path, f"{method}-flair", steps=100, width=width, patch=[48, 48, 48])

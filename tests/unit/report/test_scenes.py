@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from measured import rows
 
-from limbeck.anatomy import Modality
+from limbeck.anatomy import Modality, Subset
 from limbeck.data.cohort import Cohort, import_cohort
 from limbeck.data.grid import Grid
 from limbeck.data.importers import detect_layout
 from limbeck.data.volume import read_volume, write_labels
 from limbeck.errors import DataError, UsageError
+from limbeck.evaluation.masks import MaskFolder
 from limbeck.evaluation.table import Row
 from limbeck.phantom.cohort import write as write_phantoms
 from limbeck.report.scenes import choose, gather
@@ -67,6 +68,15 @@ def test_a_case_that_is_called_by_a_number_is_found_by_name():
     assert choose(found, "8") == ["8"]
 
 
+def test_masks_of_another_cohort_are_not_shown_under_these_scores(tmp_path, cohort, results):
+    keep_mask(tmp_path, cohort, "gkd-flair", cohort.cases[0].id)
+    MaskFolder(tmp_path / "gkd-flair").begin({"cohort": cohort.hash, "protocol": "strict-1"})
+    assert gather(results, cohort, tmp_path, cohort.cases[0].id)[0].masks
+    MaskFolder(tmp_path / "gkd-flair").begin({"cohort": "f" * 64, "protocol": "strict-1"})
+    with pytest.raises(DataError, match="holds masks of another cohort"):
+        gather(results, cohort, tmp_path, cohort.cases[0].id)
+
+
 def test_scenes_hold_scans_references_and_the_masks_that_are_there(tmp_path, cohort, results):
     name = cohort.cases[0].id
     labels = keep_mask(tmp_path, cohort, "gkd-flair", name)
@@ -92,6 +102,39 @@ def test_baselines_come_first_and_seeds_are_told_apart(tmp_path, cohort, results
         keep_mask(tmp_path, cohort, run, name)
     (scene,) = gather([*second, *results], cohort, tmp_path, name)
     assert [mask.label for mask in scene.masks] == ["supervised", "gkd, seed 0", "gkd, seed 1"]
+
+
+def test_every_run_of_a_case_can_be_chosen_by_itself(tmp_path, cohort, results):
+    # An external cohort: each fold's run has scored every case, and one run more has no fold or seed of its own.
+    name = cohort.cases[0].id
+    ours = [row for row in results if row.method == "gkd"]
+    folds = [replace(row, run=f"gkd-f{fold}", fold=fold) for fold in (0, 1) for row in ours]
+    again = [replace(row, run="gkd-again", fold=1) for row in ours]
+    for run in ("gkd-f0", "gkd-f1", "gkd-again"):
+        keep_mask(tmp_path, cohort, run, name)
+    (scene,) = gather(folds, cohort, tmp_path, name)
+    assert [(mask.run, mask.label) for mask in scene.masks] == [("gkd-f0", "gkd, fold 0"), ("gkd-f1", "gkd, fold 1")]
+    (scene,) = gather([*folds, *again], cohort, tmp_path, name)
+    assert [mask.label for mask in scene.masks] == ["gkd, fold 0", "gkd, fold 1, gkd-again", "gkd, fold 1, gkd-f1"]
+
+
+def test_runs_for_a_subset_each_are_one_choice(tmp_path, cohort, results):
+    name = cohort.cases[0].id
+    ours = [row for row in results if row.method == "gkd"]
+    others = [replace(row, run="gkd-t1", subset=Subset.parse("t1")) for row in ours]
+    keep_mask(tmp_path, cohort, "gkd-flair", name)
+    keep_mask(tmp_path, cohort, "gkd-t1", name, "t1")
+    (scene,) = gather([*others, *ours], cohort, tmp_path, name)
+    assert [(mask.label, mask.subset) for mask in scene.masks] == [("gkd", "flair"), ("gkd", "t1")]
+
+
+def test_results_with_the_slice_mean_alone_can_be_looked_at(tmp_path, cohort, results):
+    legacy = [replace(row, metric="legacy_slice_mean") for row in SPREAD]
+    assert choose(legacy, "3") == choose(SPREAD, "3")
+    name = cohort.cases[0].id
+    keep_mask(tmp_path, cohort, "gkd-flair", name)
+    (scene,) = gather([replace(row, metric="legacy_slice_mean") for row in results], cohort, tmp_path, name)
+    assert [(mask.measure, mask.dice["WT"]) for mask in scene.masks] == [("slice mean", 0.25)]
 
 
 def test_without_masks_scan_and_reference_can_be_looked_at(cohort, results):

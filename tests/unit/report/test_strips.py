@@ -1,6 +1,7 @@
 """Paired strips: a dot for each common case, on its side of zero, with the median and the count beside it."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from matplotlib.colors import to_rgb
@@ -9,6 +10,7 @@ from measured import TWO, rows
 from limbeck.report.comparison import compare
 from limbeck.report.scores import bounds, collect
 from limbeck.report.strips import MOST_DOTS, paired_strips
+from limbeck.report.versus import versus
 
 
 def strips(values) -> str:
@@ -52,6 +54,32 @@ def test_equal_scores_are_drawn_at_zero():
     text = strips({("supervised", "flair"): {"a": 0.5}, ("gkd", "flair"): {"a": 0.5}})
     assert re.findall(r'cx="([\d.]+)"', text) == ["100.0"]
     assert "0.000 · 0/1" in text
+
+
+def test_equal_means_over_seeds_are_no_gain():
+    values = {("supervised", "flair"): {"a": 0.7}, ("gkd", "flair"): {"a": 0.7}}
+    alone, ours = (rows({key: cases}) for key, cases in values.items())
+    # Their mean is above 0.7 by rounding.
+    seeds = [
+        replace(row, run=f"gkd-{seed}", seed=seed, value=value)
+        for seed, value in enumerate((0.65, 0.7, 0.75))
+        for row in ours
+    ]
+    comparison = compare([*alone, *seeds])
+    found = collect(comparison)
+    (tested,) = versus(comparison).differences
+    assert (tested.better, tested.worse) == (0, 0)
+    assert "0.000 · 0/1" in paired_strips(found, bounds(found)[0])
+
+
+def test_a_step_meets_the_bound_by_the_same_step():
+    values = {("supervised", "flair"): {"a": 0.5}, ("gkd", "flair"): {"a": 0.5}}
+    processed = [replace(row, processing="et>=120mm3", value=0.75) for row in rows(values)]
+    found = collect(compare([*rows(values), *processed]))
+    for bound, name in zip(bounds(found), ("gkd", "gkd, et"), strict=True):
+        text = paired_strips(found, bound)
+        assert re.findall('<th scope="col">(gkd.*?|sup.*?)</th>', text) == [name]
+        assert "0.000 · 0/1" in text
 
 
 def test_more_cases_than_can_be_told_apart_become_a_band():

@@ -93,6 +93,10 @@ def test_processed_meets_processed():
     found = versus(compare([*RESULTS, *processed]))
     assert len(found.differences) == 6
     assert all((each.line.processing == "raw") == (each.rival.processing == "raw") for each in found.differences)
+    against = [(line[0], line[1]) for line in grid(found).lines]
+    assert against[:2] == [("dropout", "supervised"), ("dropout, et>=9mm3", "supervised, et>=9mm3")]
+    # One rule, between the two rivals, whatever their steps.
+    assert grid(found).rules == {4}
 
 
 def test_a_label_stands_before_its_method():
@@ -113,6 +117,12 @@ def test_equal_means_over_seeds_are_no_difference():
     thirds = [row for seed, value in enumerate((0.3, 0.4, 0.5)) for row in rows("gkd", np.full(12, value), seed=seed)]
     (one,) = versus(compare([*rows("supervised", np.full(12, 0.4)), *thirds])).differences
     assert (one.better, one.worse, one.p) == (0, 0, 1.0)
+
+
+def test_it_says_which_measure_was_compared():
+    legacy = [replace(row, metric="legacy_slice_mean") for row in RESULTS]
+    assert "a case's slice mean (the mean over WT, TC and ET)" in versus(compare(legacy)).caption[0]
+    assert "a case's Dice (ET)" in versus(compare(RESULTS), column="ET").caption[0]
 
 
 def test_a_region_can_be_chosen():

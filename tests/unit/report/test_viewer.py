@@ -56,6 +56,7 @@ def test_masks_arrive_as_they_were(scene):
         "label": "gkd",
         "subset": "flair",
         "dice": {"WT": 0.123},
+        "measure": "Dice",
         "volume": "",
     }
 

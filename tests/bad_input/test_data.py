@@ -30,6 +30,9 @@ def test_a_missing_or_unknown_folder_is_data(bench, tmp_path) -> None:
     for command in (["inspect"], ["import", "--out", bench.root / "new"]):
         bench.refuses(DATA, command[0], nowhere, *command[1:], says=(str(nowhere), "no such folder"))
         bench.refuses(DATA, command[0], empty, *command[1:], says=(str(empty), "no known layout", "brats", "msd"))
+    endless = tmp_path / ("x" * 300)
+    bench.refuses(DATA, "inspect", endless, says=(str(endless), "File name too long", "check its name"))
+    bench.refuses(DATA, "import", endless, "--out", bench.root / "new", says=(str(endless), "File name too long"))
     training = ["train", "supervised", "--subset", "flair", "--out", bench.root / "new"]
     bench.refuses(DATA, *training, "--data", nowhere, says=(str(nowhere), "limbeck import"))
     bench.refuses(DATA, *training, "--data", bench.phantoms, says=("cohort.json", "limbeck import"))
@@ -108,3 +111,14 @@ def test_an_import_does_not_touch_what_lies_there(bench) -> None:
     bench.refuses(USAGE, *other, says=("6", "5", "new folder"))
     bench.refuses(USAGE, *words, bench.root / "new", "--labels", "brats2017", says=("'brats2017'", "brats2018"))
     bench.refuses(USAGE, *words, bench.root / "new", "--layout", "brat", says=("'brat'", "did you mean 'brats'?"))
+
+
+def test_scans_in_the_place_of_a_cohorts_cases_are_not_taken_for_an_import_that_was_stopped(bench, tmp_path) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(bench.phantoms, study / "cases")
+    before = contents(study)
+    words = ["import", "--spacing", "6", "--workers", "1", "--out", study]
+    bench.refuses(USAGE, *words, study / "cases", says=("BraTS2021_00001_flair.nii.gz: lies in", "new folder"))
+    # Scans of the same names that lie elsewhere.
+    bench.refuses(USAGE, *words, bench.phantoms, says=(f"{study}: holds cases/BraTS2021_00001 and is no cohort",))
+    assert contents(study) == before

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,11 @@ from limbeck.normalisation import Normalisation
 __all__ = ["Cohort", "CohortCase", "import_cohort"]
 
 _MANIFEST = "cohort.json"
+_CASES = "cases"
 _STAGING = ".staging"
 _LOCK = "import.lock"
 # What an import that was killed may have left or found; `splits` writes the last.
-_OURS = (_STAGING, _LOCK, "cases", "splits.json")
+_OURS = (_STAGING, _LOCK, _CASES, "splits.json")
 _SAFE_NAME = re.compile(r"\w[\w.+-]*")
 _MAX_AXIS = 2**15
 
@@ -161,22 +162,22 @@ def import_cohort(
 
     Raises:
         DataError: cases are bad (a line for every problem of every case), or there are none.
-        UsageError: the folder holds another cohort or other files, another process imports to it, or the scheme is
-            unknown.
+        UsageError: the folder holds another cohort or other files, scans lie where its cases would, another process
+            imports to it, or the scheme is unknown.
         ResourceError: the disk is full or a worker was killed.
     """
     out = Path(out)
     label_scheme(scheme)
     _check_cases(cases, source)
+    _check_apart(cases, out)
     made: dict[str, Any] = {"spacing_mm": spacing_mm, "scheme": scheme, "normalisation": normalisation}
-    ids = {case.id for case in cases}
-    _check_target(out, ids, made)
+    _check_target(out, cases, made)
     with held(out / _LOCK) as alone:
         if not alone:
             raise UsageError(f"{out}: process {holder(out / _LOCK)} imports to it: wait for it, or stop it")
         # Once more, since a process that was faster may have finished meanwhile.
-        _check_target(out, ids, made)
-        jobs = [_Job(case, out, **made) for case in sorted(cases, key=lambda case: case.id)]
+        ours = _check_target(out, cases, made)
+        jobs = [_Job(case, out, case.id in ours, **made) for case in sorted(cases, key=lambda case: case.id)]
         problems = _problems(jobs, workers, progress)
         if problems and (not skip_bad or len(problems) == len(jobs)):
             lines = "\n".join(problems[case_id] for case_id in sorted(problems))
@@ -188,17 +189,18 @@ def import_cohort(
 
 @dataclass(frozen=True)
 class _Job:
-    """One case to import, as it is sent to a worker."""
+    """One case to import, as it is sent to a worker; `replaces` what an earlier import left of it, if there is any."""
 
     case: Case
     out: Path
+    replaces: bool
     spacing_mm: float
     scheme: str
     normalisation: Normalisation
 
     @property
     def final(self) -> Path:
-        return self.out / "cases" / self.case.id
+        return self.out / _CASES / self.case.id
 
     @property
     def staged(self) -> Path:
@@ -267,7 +269,8 @@ def _withdraw(manifest: Path) -> None:
 def _settle(job: _Job) -> dict[str, Any]:
     """Give a staged case its final place; its entry in the manifest."""
     if job.staged.is_dir():
-        shutil.rmtree(job.final, ignore_errors=True)
+        if job.replaces:
+            shutil.rmtree(job.final, ignore_errors=True)
         job.final.parent.mkdir(parents=True, exist_ok=True)
         job.staged.rename(job.final)
     record = read_record(job.final)
@@ -296,14 +299,36 @@ def odd_names(cases: Sequence[Case]) -> list[str]:
     return odd + twice
 
 
-def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:
-    """Refuse a folder that holds something else."""
+def _check_apart(cases: Sequence[Case], out: Path) -> None:
+    """Refuse scans that lie where cases take their place: making room for a case would delete them."""
+    homes = {os.path.realpath(out / name) for name in (_CASES, _STAGING)}
+    for case in cases:
+        for source in (*case.images.values(), *([case.labels] if case.labels else [])):
+            if _lies_in(source.path, homes):
+                raise UsageError(f"{source}: lies in {out}, where the cohort's cases go: import to a new folder")
+
+
+def _lies_in(path: Path, folders: Set[str]) -> bool:
+    """Whether a file, or the link to it, lies below one of these folders."""
+    try:
+        real = [Path(os.path.realpath(place)) for place in (path, path.parent)]
+    except ValueError:
+        # Reading it will tell that this is no path.
+        return False
+    return any(str(place) in folders for one in real for place in (one, *one.parents))
+
+
+def _check_target(out: Path, cases: Sequence[Case], wanted: Mapping[str, Any]) -> set[str]:
+    """Refuse a folder that holds something else; the names of the cases in it that an import wrote."""
+    lying = {path.name for path in (out / _CASES).iterdir()} if (out / _CASES).is_dir() else set[str]()
     if not (out / _MANIFEST).is_file():
         there = [path for path in out.iterdir() if not left_behind(path)] if out.exists() else []
         strangers = [path.name for path in there if path.name not in _OURS]
+        strangers += [f"{_CASES}/{name}" for name in sorted(lying) if not _is_ours(out / _CASES / name)]
         if strangers:
             raise UsageError(f"{out}: holds {strangers[0]} and is no cohort: import to a new folder")
-        return
+        return lying
+    ids = {case.id for case in cases}
     manifest = _read_manifest(out)
     for name, value in wanted.items():
         if manifest.get(name) != value:
@@ -312,6 +337,21 @@ def _check_target(out: Path, ids: set[str], wanted: Mapping[str, Any]) -> None:
     if known != ids:
         example = sorted(known ^ ids)[0]
         raise UsageError(f"{out}: a cohort of other cases ({example} is in one and not in the other): use a new folder")
+    # What the manifest names is ours however damaged; a case that was left out may have a stranger's folder by now.
+    ours = {entry["id"] for entry in manifest["cases"]}
+    ours |= {name for name in lying - ours if _is_ours(out / _CASES / name)}
+    strangers = sorted(ids & (lying - ours))
+    if strangers:
+        raise UsageError(f"{out}: holds {_CASES}/{strangers[0]}, which no import wrote: import to a new folder")
+    return ours
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether an import wrote the folder of a case."""
+    try:
+        return bool(read_record(folder)["id"] == folder.name)
+    except DataError:
+        return False
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -336,7 +376,7 @@ def _case(folder: Path, entry: Mapping[str, Any]) -> CohortCase:
     name = str(entry["id"])
     if not _SAFE_NAME.fullmatch(name) or not 0 < min(z, y, x) <= max(z, y, x) <= _MAX_AXIS:
         raise ValueError(f"case {name!r}")
-    return CohortCase(folder / "cases" / name, name, str(entry["patient"]), (flair, t1, t1ce, t2), (z, y, x))
+    return CohortCase(folder / _CASES / name, name, str(entry["patient"]), (flair, t1, t1ce, t2), (z, y, x))
 
 
 def _hash(contents: Sequence[str]) -> str:

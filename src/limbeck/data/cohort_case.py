@@ -315,10 +315,10 @@ def _states(path: Path) -> list[os.stat_result]:
     """Of every file of a volume, and of the folder if it has one: a slice that is taken away changes that alone."""
     try:
         files = [*parts(path), *([path] if path.is_dir() else [])]
-    except DataError:
-        # Reading the volume tells what is wrong with its header.
-        files = [path]
-    return [file.stat() for file in files if file.exists()]
+        return [file.stat() for file in files if file.exists()]
+    except (DataError, OSError):
+        # Reading the volume tells what is wrong with it.
+        return []
 
 
 def content_hash(record: Mapping[str, Any]) -> str:

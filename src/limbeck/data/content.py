@@ -25,7 +25,7 @@ _BITE = 2**16
 _MEMBERS_ANYWAY = 1024
 # Block-compressed files have members of kilobytes; a chain of tinier ones is made to keep the reader busy.
 _BYTES_A_MEMBER = 256
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 
 
 class Content:
@@ -117,9 +117,9 @@ class Content:
 
     def _begin(self) -> bool:
         """Turn to the next member of gzip; False if there is none. What follows the last one is not looked at."""
-        while len(self._waiting) < len(_GZIP) and self._bite():
+        while len(self._waiting) < len(GZIP) and self._bite():
             pass
-        if not self._waiting.startswith(_GZIP):
+        if not self._waiting.startswith(GZIP):
             if self._members == 0:
                 raise DataError(
                     f"{self.name}: no gzip, whatever its name says: download it again, or take .gz off its name"

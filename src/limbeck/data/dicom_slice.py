@@ -27,6 +27,7 @@ _TAGS = [
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 _PREAMBLE = 132
+_ENDINGS = (".dcm", ".ima")
 # Drawn upon an image, and kept beside it.
 _DERIVED = ("SEG", "RTDOSE")
 # It unpacks whole, before any limit can be held against it.
@@ -71,12 +72,14 @@ def slices_of(path: Path) -> list[Slice]:
 
     Raises:
         UsageError: pydicom is not installed.
-        DataError: the file cannot be opened, is damaged or truncated, holds colours, says not where its slices lie, or
-            is compressed in a way for which no decoder is installed.
+        DataError: the file cannot be opened, is damaged, truncated or what is left of a lost slice, holds colours, says
+            not where its slices lie, or is compressed in a way for which no decoder is installed.
     """
     with opened(path, packed=False) as content:
-        if content.size < _PREAMBLE or content.read(_PREAMBLE)[128:] != b"DICM":
-            return []
+        start = content.read(min(_PREAMBLE, content.size))
+    if start[128:] != b"DICM":
+        _check_foreign(path, start)
+        return []
     with understanding(path):
         syntax = _syntax(path)
         data = pydicom(path).dcmread(path, specific_tags=_TAGS, stop_before_pixels=True)
@@ -130,6 +133,15 @@ def pydicom(path: Path) -> Any:
     except ImportError as error:
         raise UsageError(f"{shown(path)}: needs pydicom: pip install 'limbeck[dicom]'") from error
     return module
+
+
+def _check_foreign(path: Path, start: bytearray) -> None:
+    """Refuse what is no DICOM file and may have been one: at the end of a stack, no gap tells of a lost slice."""
+    # Systems hide files of their own in every folder.
+    if path.name.startswith(".") or (any(start) and path.suffix.lower() not in _ENDINGS):
+        return
+    found = "no DICOM file, whatever its name says" if any(start) else "empty" if not start else "begins with zeros"
+    raise DataError(f"{shown(path)}: {found}, and may be a lost slice: copy the series again, or take the file away")
 
 
 def _syntax(path: Path) -> Any:

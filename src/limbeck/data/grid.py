@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import aff2axcodes
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 GRID_FIELDS = (
@@ -75,9 +76,21 @@ class Grid:
 
     @property
     def doubt(self) -> str:
-        """Why the orientation is a guess, in words; empty if the file says where it lies."""
-        lacks = self.lacks or "neither qform nor sform"
-        return f"{lacks}, so {self.orientation} is a guess" if self.unplaced else ""
+        """Why the orientation is a guess, in words; empty if the file says where it lies, and says it once."""
+        why = self.lacks or ("neither qform nor sform" if self.unplaced else "")
+        if not why and (apart := self._forms_apart_mm()) > max(self.spacing_mm):
+            why = f"qform and sform lie {apart:.3g} mm apart"
+        return f"{why}, so {self.orientation} is a guess" if why else ""
+
+    def _forms_apart_mm(self) -> float:
+        """How far apart qform and sform put a corner, in mm; 0 unless both are in use."""
+        header = nifti_header(self.header)
+        try:
+            one, other = header.get_qform(coded=True)[0], header.get_sform(coded=True)[0]
+        except (HeaderDataError, ValueError):
+            # A qform that is no rotation says nothing beside an sform, which goes first.
+            return 0.0
+        return 0.0 if one is None or other is None else corners_apart_mm(self.shape, one, other)
 
     def difference(self, other: Grid, tolerance: float = 1e-3) -> str | None:
         """How `other` differs from this grid, in words; None if shape and affine agree."""
@@ -110,6 +123,13 @@ class Grid:
         # The affine of a grid without a form rests on its middle.
         header["dim"][:4] = (3, x, y, z)
         return replace(cls.from_header((x, y, z), header), lacks=str(content.get("lacks", "")))
+
+
+def corners_apart_mm(shape: Sequence[int], one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Distance between the places that two affines `[4,4]` give to a voxel, at the farthest corner, in mm."""
+    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
+    corners[:, :3] *= np.array(shape) - 1
+    return float(np.linalg.norm((corners @ (other - one).T)[:, :3], axis=1).max())
 
 
 def nifti_header(fields: Mapping[str, tuple[float, ...]]) -> Any:

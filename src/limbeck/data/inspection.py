@@ -22,6 +22,7 @@ from limbeck.data.importers import Importer, detect_layout
 from limbeck.data.inspection_case import Examination, Examined, absences, examine, row_of
 from limbeck.data.inspection_peers import across
 from limbeck.data.pool import each
+from limbeck.data.source import looked_up
 from limbeck.data.volume import label_scheme
 from limbeck.errors import DataError
 
@@ -99,12 +100,12 @@ def inspect(
         workers: processes, each with one case in memory; None: one a processor where there are 8 cases or more.
 
     Raises:
-        DataError: the folder is missing, or looks like nothing that is known.
+        DataError: the folder is missing, cannot be looked at, or looks like nothing that is known.
         UsageError: the layout or the scheme does not exist.
         ResourceError: a worker was killed.
     """
     source = Path(source)
-    if (source / "cohort.json").is_file():
+    if looked_up(source)[0] and (source / "cohort.json").is_file():
         return _inspect_cohort(source, progress, workers)
     if scheme is not None:
         label_scheme(scheme)

@@ -12,12 +12,14 @@ from limbeck.anatomy import Label
 from limbeck.data import fingerprint
 from limbeck.data.case import Case
 from limbeck.data.findings import Finding, of_error
-from limbeck.data.grid import Grid
+from limbeck.data.grid import Grid, corners_apart_mm
 from limbeck.data.source import Source
 from limbeck.data.volume import label_scheme, read_labels, read_volume
 from limbeck.errors import DataError
 
 _OUTSIDE = 0.05
+# Of the brain, and more than a patient with any tumour is left without.
+_LARGEST_SHARE = 0.5
 # Has every code from 0 to 4.
 _WIDEST = "brats2024"
 # Slices of a tumour that was drawn on this grid are seldom equal.
@@ -65,7 +67,7 @@ def examine_labels(
         what = f"{file}: {difference}, compared with the images{corner(grid, own)}"
         findings.append(Finding(case.id, "error", what, "a segmentation must lie on the grid of its images", file))
     elif head is not None and head.shape == labels.shape:
-        findings += _outside(case.id, file, labels, head)
+        findings += _misfit(case.id, file, labels > 0, head)
     counts = np.bincount(labels.ravel(), minlength=len(Label))
     volumes = {
         label.name.lower(): round(float(counts[label]) * own.voxel_ml, 6) for label in Label if label and counts[label]
@@ -85,18 +87,20 @@ def corner(grid: Grid, other: Grid) -> str:
 
 def apart_mm(grid: Grid, other: Grid) -> float:
     """Distance between the places that two grids of one shape give to the same voxel, at the farthest corner, in mm."""
-    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
-    corners[:, :3] *= np.array(grid.shape) - 1
-    return float(np.linalg.norm((corners @ (other.affine - grid.affine).T)[:, :3], axis=1).max())
+    return corners_apart_mm(grid.shape, grid.affine, other.affine)
 
 
-def _outside(case: str, file: str, labels: NDArray[np.uint8], head: NDArray[np.bool_]) -> list[Finding]:
-    labelled = labels > 0
+def _misfit(case: str, file: str, labelled: NDArray[np.bool_], head: NDArray[np.bool_]) -> list[Finding]:
+    """Whether what is labelled does not fit the head, or fits it too well."""
     outside = float((labelled & ~head).sum()) / max(1, int(labelled.sum()))
-    if outside <= _OUTSIDE:
-        return []
-    what = f"{file}: {outside:.0%} of the labelled voxels lie outside the head"
-    return [Finding(case, "warning", what, "check that it belongs to this case", file)]
+    share = float((labelled & head).sum()) / max(1, int(head.sum()))
+    if outside > _OUTSIDE:
+        what = f"{file}: {outside:.0%} of the labelled voxels lie outside the head"
+        return [Finding(case, "warning", what, "check that it belongs to this case", file)]
+    if share > _LARGEST_SHARE:
+        what = f"{file}: {share:.0%} of the brain is labelled, more than any tumour takes"
+        return [Finding(case, "warning", what, "check that it is of the tumour, not of the brain's tissues", file)]
+    return []
 
 
 def _interpolated(case: Case, scheme: str) -> list[Finding]:

@@ -138,6 +138,7 @@ def _meta(path: Path, text: bytes) -> TextHeader:
         if key.strip() == "ElementDataFile":
             break
     _require(fields, ("NDims", "DimSize", "ElementType", "ElementDataFile"), "MetaImage")
+    _require_size(fields, ("ElementSpacing", "ElementSize"))
     sizes = _sizes(fields["DimSize"], fields["NDims"]) + _sizes(fields.get("ElementNumberOfChannels", "1"), "1")
     for name in _META_NUMBERS:
         square = name in ("TransformMatrix", "Rotation", "Orientation")
@@ -166,6 +167,7 @@ def _nrrd(path: Path, text: bytes) -> TextHeader:
             name = key.strip().lower()
             _add(fields, _NRRD_NAMES.get(name, name), value.strip())
     _require(fields, ("type", "dimension", "sizes", "encoding"), "NRRD")
+    _require_size(fields, ("space directions", "spacings"))
     sizes = _sizes(fields["sizes"], fields["dimension"])
     for name in _NRRD_NUMBERS:
         _check_numbers(fields, name)
@@ -175,8 +177,9 @@ def _nrrd(path: Path, text: bytes) -> TextHeader:
             f"its voxels are kept as {encoding!r:.20}, or below lines to skip: expected raw or gzip; export it again"
         )
     lacks = "" if all(name in fields for name in _NRRD_PLACE) else "neither space directions nor space origin"
-    if fields.get("space", "lps").lower() not in _NRRD_SPACES:
-        lacks = f"space {fields['space']}"
+    space = fields.get("space", "")
+    if not lacks and space.lower() not in _NRRD_SPACES:
+        lacks = f"space {space}" if space else "no space"
     detached = fields.get("data file", "")
     return _header(path, sizes, detached, _whole(fields.get("byte skip", "0")), end, encoding != "raw", lacks)
 
@@ -213,6 +216,12 @@ def _require(fields: Mapping[str, str], names: tuple[str, ...], kind: str) -> No
     missing = [name for name in names if not fields.get(name)]
     if missing:
         raise _UnfitError(f"no {kind} file, or truncated, its header has no {missing[0]}: copy or export it again")
+
+
+def _require_size(fields: Mapping[str, str], names: tuple[str, ...]) -> None:
+    # ITK would take voxels for cubes of a millimetre.
+    if not any(fields.get(name) for name in names):
+        raise _UnfitError(f"its header has neither {names[0]} nor {names[1]}: expected millimetres; export it again")
 
 
 def _sizes(text: str, count: str) -> tuple[int, ...]:

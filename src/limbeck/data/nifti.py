@@ -21,7 +21,7 @@ from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from limbeck.data.content import Content, opened
+from limbeck.data.content import GZIP, Content, opened
 from limbeck.data.grid import Grid, by
 from limbeck.data.header import check_affine, check_dimensions, check_extent, check_voxels
 from limbeck.data.source import NIFTI, Source, shown, suffix
@@ -95,6 +95,17 @@ def read_grid(source: Source) -> Grid:
         return _declared(source, content)[1]
 
 
+def step(source: Source) -> float:
+    """How far neighbouring values can lie apart in a file that stores whole numbers with a slope; 0 in any other.
+
+    Raises:
+        DataError: as `read_grid`.
+    """
+    with _opened(source.path) as content:
+        layout = _declared(source, content)[0]
+    return abs(layout.slope) if layout.dtype.kind in "iu" and layout.slope != 1 else 0.0
+
+
 def _opened(path: Path) -> Any:
     ending = suffix(path)
     if ending not in NIFTI:
@@ -137,6 +148,8 @@ def _header(content: Content) -> tuple[Any, int]:
     magic = header["magic"].item()
     if magic == kind.pair_magic:
         raise DataError(f"{content.name}: the header of a pair (.hdr, .img): expected one file; convert it to .nii.gz")
+    if block.startswith(GZIP) and not content.packed:
+        raise DataError(f"{content.name}: gzip, whatever its name says: add .gz to its name")
     if magic != kind.single_magic:
         raise DataError(f"{content.name}: no NIfTI file, whatever its name says: copy or export it again")
     try:

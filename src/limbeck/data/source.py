@@ -6,6 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from limbeck.errors import DataError
+
 NIFTI = (".nii", ".nii.gz")
 # Read through SimpleITK, the extra `[itk]`. Masks are written as .mha and .nrrd, without it.
 ITK = (".mha", ".mhd", ".nrrd", ".nhdr")
@@ -29,6 +31,20 @@ def shown(path: Path) -> str:
         ascii(letter)[1:-1] if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter
         for letter in str(path)
     )
+
+
+def looked_up(path: Path) -> tuple[bool, bool]:
+    """Whether a folder lies there, and whether anything does.
+
+    Raises:
+        DataError: that cannot be told: the name is too long, for one, or a folder above may not be entered.
+    """
+    try:
+        return path.is_dir(), path.exists()
+    except OSError as error:
+        raise DataError(
+            f"{shown(path)}: cannot be opened ({error.strerror}): check its name and its permissions"
+        ) from error
 
 
 def suffix(path: Path) -> str:

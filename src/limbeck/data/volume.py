@@ -19,10 +19,12 @@ from limbeck.anatomy import LABEL_SCHEMES, Label, LabelScheme
 from limbeck.data import dicom, itk, nifti
 from limbeck.data.grid import Grid, by, nifti_header
 from limbeck.data.itk_header import read_header
-from limbeck.data.source import ITK, NIFTI, SUFFIXES, Source, shown, suffix
+from limbeck.data.source import ITK, NIFTI, SUFFIXES, Source, looked_up, shown, suffix
 from limbeck.durable import replacing
 from limbeck.errors import DataError, UsageError, nearest
 
+# Of a value of a few units, where slope and intercept have 32 bits.
+_SLOPE_ERROR = 1e-6
 # A detached header would make a label map two files, which no rename replaces at once.
 _WRITTEN = (*NIFTI, ".mha", ".nrrd")
 
@@ -63,7 +65,7 @@ def parts(path: Path) -> list[Path]:
         DataError: a detached header is damaged, a folder or an entry in it cannot be read, or a link there leads
             nowhere.
     """
-    folder, there = _looked_up(path)
+    folder, there = looked_up(path)
     if folder:
         return dicom.files(path)
     if suffix(path) in ITK and there:
@@ -98,6 +100,7 @@ def read_labels(source: Source, scheme: str) -> tuple[NDArray[np.uint8], Grid]:
     """
     codes = label_scheme(scheme)
     voxels, grid = _format(source.path).unpack([source])[0]
+    voxels = _without_steps(source, voxels)
     table = np.full(256, 255, np.uint8)
     for code, label in codes.items():
         table[code] = int(label)
@@ -164,7 +167,7 @@ def label_scheme(name: str) -> LabelScheme:
 
 def _format(path: Path) -> _Format:
     """The module that reads what lies there."""
-    folder, there = _looked_up(path)
+    folder, there = looked_up(path)
     if folder:
         return dicom
     ending = suffix(path)
@@ -178,15 +181,18 @@ def _format(path: Path) -> _Format:
     return nifti
 
 
-def _looked_up(path: Path) -> tuple[bool, bool]:
-    """Whether a folder lies there, and whether anything does."""
-    try:
-        return path.is_dir(), path.exists()
-    except OSError as error:
-        # The name is too long, or a folder above may not be entered.
-        raise DataError(
-            f"{shown(path)}: cannot be opened ({error.strerror}): check its name and its permissions"
-        ) from error
+def _without_steps(source: Source, voxels: NDArray[Any]) -> NDArray[Any]:
+    """Codes as they were before a slope was put to them, as when a program saves `get_fdata()` under an old header.
+
+    Whole numbers come back from steps of less than 1 as the value that is nearest to each. If any other value occurs,
+    they were no whole numbers, and all stay as they are.
+    """
+    step = nifti.step(source) if voxels.dtype.kind == "f" and suffix(source.path) in NIFTI else 0.0
+    if not 0 < step < 1:
+        return voxels
+    whole = np.round(voxels)
+    near = np.abs(voxels - whole) <= step / 2 + _SLOPE_ERROR
+    return whole if near.all() else voxels
 
 
 def _to_codes(labels: NDArray[Any], scheme: str) -> NDArray[np.uint8]:

@@ -6,8 +6,8 @@ from limbeck.data.importers import detect_layout
 
 def run(folder, out, **options):
     importer, _ = detect_layout(folder)
-    options = {"scheme": importer.scheme(folder), **options}
-    return import_cohort(importer.find(folder), out, layout=importer.name, source=folder, **options)
+    scheme = options.pop("scheme", None) or importer.scheme(folder)
+    return import_cohort(importer.find(folder), out, scheme=scheme, layout=importer.name, source=folder, **options)
 
 
 def tree(folder):

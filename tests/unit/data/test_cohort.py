@@ -68,7 +68,8 @@ def test_foreground_is_a_fixed_sample_where_there_is_much(tmp_path, phantoms):
     labels[images[0] != 0] = 2
     phantoms.save(tmp_path / "data" / "a" / "a_t1.nii.gz", images[1])
     phantoms.save(tmp_path / "data" / "a" / "a_seg.nii.gz", labels)
-    samples = [run(tmp_path / "data", tmp_path / name).cases[0].foreground() for name in ("one", "two")]
+    cohorts = [run(tmp_path / "data", tmp_path / name, scheme="brats2018") for name in ("one", "two")]
+    samples = [cohort.cases[0].foreground() for cohort in cohorts]
     assert len(samples[0]) == 2000
     assert len(np.unique(samples[0], axis=0)) == 2000
     assert np.array_equal(*samples)

@@ -107,7 +107,7 @@ def test_what_is_no_image_is_passed_over(tmp_path, series, head):
     folder = tmp_path / "series"
     (folder / "README.txt").write_text("no image")
     (folder / "._IM0001.dcm").write_bytes(b"\0" * 4096)
-    (folder / "empty").write_bytes(b"")
+    (folder / ".directory").write_bytes(b"")
     (folder / "deeper").mkdir()
     shutil.copy(series[0], folder / "deeper")
     report = dcmread(series[0])
@@ -129,6 +129,26 @@ def test_a_link_that_leads_nowhere_is_no_slice_to_pass_over(tmp_path, series, nu
     fails(series[0].parent, series[number].name, "may be a slice")
     with pytest.raises(DataError, match="may be a slice"):
         parts(series[0].parent)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("IM.dcm", b"", "empty"),
+        ("0007", b"", "empty"),
+        ("0007", bytes(131), "begins with zeros"),
+        ("0007", bytes(3000), "begins with zeros"),
+        ("IM.DCM", b"<html>sign in</html>" * 50, "no DICOM file, whatever its name says"),
+        ("IM.ima", b"short", "no DICOM file, whatever its name says"),
+    ],
+)
+def test_a_slice_of_which_nothing_is_left_is_none_to_pass_over(series, number, name, content, found):
+    """At either end of the series no gap would tell of it."""
+    series[number].unlink()
+    lost = series[number].with_name(name)
+    lost.write_bytes(content)
+    fails(series[0].parent, f"{lost}: {found}, and may be a lost slice: copy the series again")
 
 
 def test_links_to_slices_are_followed(tmp_path, series, head):

@@ -70,7 +70,7 @@ def test_a_series_gets_a_segmentation_of_its_own_kind(bench, tmp_path) -> None:
     words = ["--flair", str(bench / "series"), "-o", str(mask), "--probabilities"]
     assert main(["predict", str(bench / "model"), *words]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.dcm", "mask.json", "mask_probabilities.nii.gz"]
-    expected, _ = predicted(bench, "series", tmp_path / "mask.nii.gz")
+    expected, _ = predicted(bench, "series", tmp_path / "plain.nii.gz")
     read = highdicom.seg.segread(mask)
     named = {read.get_segment_description(number).segment_label: number for number in read.segment_numbers}
     volume = read.get_volume(combine_segments=True, dtype=np.uint8).array

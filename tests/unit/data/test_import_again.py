@@ -152,3 +152,70 @@ def test_another_cohort_or_other_files_are_never_overwritten(brats, tmp_path, ph
     assert tree(tmp_path / "cohort") == before
     with pytest.raises(UsageError, match="holds"):
         run(brats, brats)
+
+
+def test_scans_that_lie_where_the_cases_go_are_left_alone(tmp_path, phantoms):
+    """`study/cases/P001/P001_flair.nii.gz ...` with `--out study`: once, the cohort took the place of the scans."""
+    study = tmp_path / "study"
+    for name in ("P001", "P002"):
+        phantoms.brats_case(study / "cases", name)
+    (tmp_path / "linked").symlink_to(study / "cases")
+    before = tree(study)
+    for source in (study / "cases", study / "cases" / "P001", tmp_path / "linked"):
+        with pytest.raises(UsageError, match=r"P001_flair\.nii\.gz: lies in .*study, where .*: import to a new folder"):
+            run(source, study)
+    # Links elsewhere that lead there, and links there that lead elsewhere.
+    phantoms.brats_case(tmp_path / "links", "P001", roles=("t1",), segmented=False)
+    (tmp_path / "links" / "P001" / "P001_t2.nii.gz").symlink_to(study / "cases" / "P001" / "P001_t2.nii.gz")
+    with pytest.raises(UsageError, match=r"P001_t2\.nii\.gz: lies in"):
+        run(tmp_path / "links", study)
+    assert tree(study) == before
+
+
+@pytest.mark.parametrize("record", [None, "{}", "damaged"])
+def test_a_strangers_folder_under_a_cases_name_is_left_alone(brats, tmp_path, record):
+    out = tmp_path / "study"
+    mine = out / "cases" / "Brats18_P1_1"
+    mine.mkdir(parents=True)
+    (mine / "notes.txt").write_text("mine")
+    if record is not None:
+        (mine / "case.json").write_text(record)
+    before = tree(out)
+    with pytest.raises(UsageError, match=r"holds cases/Brats18_P1_1 and is no cohort: import to a new folder"):
+        run(brats, out)
+    assert tree(out) == before
+
+
+def test_a_strangers_folder_in_the_place_of_a_case_that_was_left_out_is_left_alone(brats, tmp_path):
+    bad = brats / "HGG" / "Brats18_P1_1" / "Brats18_P1_1_t1.nii.gz"
+    whole = bad.read_bytes()
+    bad.write_bytes(b"nothing")
+    run(brats, tmp_path / "cohort", skip_bad=True)
+    mine = tmp_path / "cohort" / "cases" / "Brats18_P1_1"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    bad.write_bytes(whole)
+    before = tree(tmp_path / "cohort")
+    with pytest.raises(UsageError, match=r"holds cases/Brats18_P1_1, which no import wrote"):
+        run(brats, tmp_path / "cohort")
+    assert tree(tmp_path / "cohort") == before
+
+
+def test_a_case_of_the_cohort_is_mended_even_without_its_record(brats, tmp_path):
+    first = run(brats, tmp_path / "cohort")
+    for name, damage in (("Brats18_P1_1", None), ("Brats18_P3_1", "{")):
+        record = tmp_path / "cohort" / "cases" / name / "case.json"
+        record.unlink() if damage is None else record.write_text(damage)
+    assert run(brats, tmp_path / "cohort").hash == first.hash
+    Cohort.open(tmp_path / "cohort").verify()
+
+
+def test_a_case_whose_file_has_a_name_that_no_system_takes_by_now_is_bad(tmp_path, phantoms):
+    phantoms.brats_case(tmp_path, "P", segmented=False)
+    for cell in ("P/P_t1.nii.gz", "x" * 300 + ".nii.gz"):
+        (tmp_path / "cases.csv").write_text(f"case,t1\nP,{cell}\n")
+        if cell.startswith("P"):
+            run(tmp_path / "cases.csv", tmp_path / "cohort")
+    with pytest.raises(DataError, match="File name too long"):
+        run(tmp_path / "cases.csv", tmp_path / "cohort")
+    Cohort.open(tmp_path / "cohort").verify()

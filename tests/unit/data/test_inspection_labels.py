@@ -91,3 +91,16 @@ def test_without_codes_the_mask_is_judged_and_no_volume_told(examined):
     assert "unknown label 7" in finding.what
     _, (finding,) = examined(np.zeros_like(strange), "")
     assert "all background" in finding.what
+
+
+@pytest.mark.parametrize(("radius", "told"), [(17, 0), (18, 1)])
+def test_more_of_the_brain_than_a_tumour_takes_is_told(tmp_path, phantoms, radius, told):
+    """As where a map of the brain's tissues was taken for a segmentation."""
+    head = ball(radii=(0, 0, 22)) > 0
+    path = phantoms.save(tmp_path / "seg.nii", ball(radii=(4, 8, radius)))
+    case = Case("P", "P", {Modality.T1: Source(tmp_path / "t1.nii")}, Source(path))
+    _, findings = examine_labels(case, "brats2018", Grid.of(head.shape, LPS), head)
+    assert len(findings) == told
+    if told:
+        assert findings[0].severity == "warning"
+        assert "57% of the brain is labelled" in findings[0].what and "tissues" in findings[0].remedy

@@ -243,20 +243,54 @@ def test_missing_foreign_and_empty_files(tmp_path):
 
 
 def test_a_data_file_whose_name_no_system_takes(tmp_path):
-    text = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_SHORT\n"
+    text = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementSpacing = 1 1 1\nElementType = MET_SHORT\n"
     (tmp_path / "scan.mhd").write_text(f"{text}ElementDataFile = {'x' * 300}.raw\n")
     assert "its voxels lie in 'xxx" in fails(tmp_path / "scan.mhd")
 
 
-def test_a_file_without_a_position_is_read_and_says_so(tmp_path, head):
-    text = "ObjectType = Image\nNDims = 3\nDimSize = 24 28 20\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
-    (tmp_path / "bare.mha").write_bytes(text.encode() + head.tobytes(order="F"))
-    voxels, grid = read_volume(Source(tmp_path / "bare.mha"))
-    assert np.array_equal(voxels, head) and "is a guess" in grid.doubt
-    text = "NRRD0004\ntype: short\ndimension: 3\nsizes: 24 28 20\nendian: little\nencoding: raw\n\n"
-    (tmp_path / "bare.nrrd").write_bytes(text.encode() + head.tobytes(order="F"))
-    voxels, grid = read_volume(Source(tmp_path / "bare.nrrd"))
-    assert np.array_equal(voxels, head) and "is a guess" in grid.doubt
+def bare(path, head, *lines):
+    """A file with a header of these lines and no others that it could do without."""
+    if path.suffix == ".mha":
+        text = ["ObjectType = Image", "NDims = 3", "DimSize = 24 28 20", *lines, "ElementType = MET_SHORT"]
+        text += ["ElementDataFile = LOCAL", ""]
+    else:
+        text = ["NRRD0004", "type: short", "dimension: 3", "sizes: 24 28 20", "endian: little", "encoding: raw", *lines]
+        text += ["", ""]
+    path.write_bytes("\n".join(text).encode() + head.tobytes(order="F"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "lines", "found"),
+    [
+        (".mha", ["ElementSpacing = 2 3 4"], "neither TransformMatrix nor Offset"),
+        (".mha", ["ElementSize = 2 3 4"], "neither TransformMatrix nor Offset"),
+        (".nrrd", ["spacings: 2 3 4"], "neither space directions nor space origin"),
+        (
+            ".nrrd",
+            ["space dimension: 3", "space directions: (2,0,0) (0,3,0) (0,0,4)", "space origin: (0,0,0)"],
+            "no space",
+        ),
+    ],
+)
+def test_a_file_without_a_position_is_read_and_says_so(tmp_path, head, suffix, lines, found):
+    path = bare(tmp_path / f"bare{suffix}", head, *lines)
+    voxels, grid = read_volume(Source(path))
+    assert np.array_equal(voxels, head) and grid.spacing_mm == (2, 3, 4)
+    assert grid.unplaced and grid.doubt == f"{found}, so LPS is a guess"
+    assert read_grid(Source(path)).unplaced
+
+
+@pytest.mark.parametrize(
+    ("suffix", "lines", "found"),
+    [
+        (".mha", ["Offset = 0 0 0", "TransformMatrix = 1 0 0 0 1 0 0 0 1"], "neither ElementSpacing nor ElementSize"),
+        (".nrrd", ["space: left-posterior-superior"], "neither space directions nor spacings"),
+    ],
+)
+def test_a_file_without_a_size_of_its_voxels_is_refused(tmp_path, head, suffix, lines, found):
+    """ITK takes them for cubes of a millimetre."""
+    assert found in fails(bare(tmp_path / f"bare{suffix}", head, *lines))
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])

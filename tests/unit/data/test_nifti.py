@@ -11,7 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from limbeck.anatomy import Modality
+from limbeck.data.case import Case
 from limbeck.data.grid import Grid
+from limbeck.data.inspection_case import examine
 from limbeck.data.nifti import read_grid, unpack
 from limbeck.data.source import Source
 from limbeck.data.volume import read_labels, read_volume, write_labels
@@ -192,6 +195,36 @@ def test_names_of_other_files_are_refused(tmp_path) -> None:
     for reader in (read_grid, lambda source: unpack([source])):
         with pytest.raises(DataError, match=r"\.nii\.gz"):
             reader(Source(tmp_path / "scan.img"))
+
+
+def test_a_packed_file_without_gz_in_its_name_says_so(written) -> None:
+    path = written(".nii")
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert refused(path) == f"{path}: gzip, whatever its name says: add .gz to its name"
+
+
+@pytest.mark.parametrize(
+    ("moved", "told"),
+    [
+        (np.diag([-1.0, 1, 1, 1]), "qform and sform lie 80 mm apart, so ALS is a guess"),
+        (np.array([[1, 0, 0, 3], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "qform and sform lie 3 mm apart"),
+        (np.array([[1, 0, 0, 2], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), ""),
+    ],
+)
+def test_two_forms_that_disagree_leave_the_place_in_doubt(tmp_path, moved, told) -> None:
+    image = nib.Nifti1Image(ARRAY, AFFINE)
+    image.set_sform(AFFINE, 1)
+    for code in (1, 0):
+        image.set_qform(moved @ AFFINE, code)
+        nib.save(image, tmp_path / "scan.nii")
+        grid = read_grid(Source(tmp_path / "scan.nii"))
+        assert grid.doubt.startswith(told if code else "") and bool(grid.doubt) == bool(told and code)
+        assert not grid.unplaced and np.allclose(grid.affine, AFFINE)
+    case = Case("a", "a", {Modality.T1: Source(tmp_path / "scan.nii")})
+    image.set_qform(moved @ AFFINE, 1)
+    nib.save(image, tmp_path / "scan.nii")
+    warned = [finding for finding in examine(case, "", expect_labels=False).findings if "is a guess" in finding.what]
+    assert [finding.severity for finding in warned] == ["warning"] * bool(told)
 
 
 def test_capitals_in_the_name_do_not_matter(written, tmp_path) -> None:

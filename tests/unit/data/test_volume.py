@@ -178,6 +178,33 @@ def test_a_code_between_codes_is_told_as_it_is_with_its_cause(tmp_path, phantoms
     assert "unknown label 1.00000012, which interpolation leaves: resample" in line
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int32])
+def test_codes_that_a_program_scaled_come_back(tmp_path, phantoms, kind):
+    """As `nib.Nifti1Image(seg.get_fdata(), seg.affine, seg.header)` saves them."""
+    labels = phantoms.head()[1]
+    first = nib.load(phantoms.save(tmp_path / "first.nii.gz", np.array([0, 1, 2, 4], kind)[labels]))
+    nib.save(nib.Nifti1Image(first.get_fdata(), first.affine, first.header), tmp_path / "seg.nii.gz")
+    saved = nib.load(tmp_path / "seg.nii.gz")
+    assert saved.dataobj.slope != 1 and not np.array_equal(saved.get_fdata(), first.get_fdata())
+    assert np.array_equal(read_labels(Source(tmp_path / "seg.nii.gz"), "brats2018")[0], labels)
+    soft = first.get_fdata()
+    soft[1:] = (soft[1:] + soft[:-1]) / 2
+    nib.save(nib.Nifti1Image(soft, first.affine, first.header), tmp_path / "seg.nii.gz")
+    assert "which interpolation leaves" in fails(tmp_path / "seg.nii.gz", labels=True)
+
+
+def test_values_in_steps_of_half_a_code_stay_as_they_are(tmp_path, phantoms):
+    labels = phantoms.head()[1].astype(np.uint8)
+    for slope, found in ((0.5, "unknown label 0.5"), (1.5, "unknown label 1.5")):
+        image = nib.Nifti1Image(labels, phantoms.lps)
+        image.header.set_slope_inter(slope, 0)
+        nib.save(image, tmp_path / "seg.nii")
+        raw = bytearray((tmp_path / "seg.nii").read_bytes())
+        raw[352:] = labels.tobytes(order="F")
+        (tmp_path / "seg.nii").write_bytes(raw)
+        assert found in fails(tmp_path / "seg.nii", labels=True)
+
+
 def test_unknown_labels_lead_to_the_right_scheme(tmp_path, phantoms):
     line = fails(phantoms.save(tmp_path / "seg.nii.gz", phantoms.head()[1]), labels=True)
     assert "fit brats2023" in line

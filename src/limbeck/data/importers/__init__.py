@@ -10,7 +10,7 @@ from types import MappingProxyType
 from limbeck.data.case import Case
 from limbeck.data.importers import bids, brats, msd, nnunet, table
 from limbeck.data.importers.codes import Codes, Naming, settle
-from limbeck.data.source import shown
+from limbeck.data.source import looked_up, shown
 from limbeck.errors import DataError, UsageError, nearest
 
 
@@ -60,7 +60,7 @@ IMPORTERS: MappingProxyType[str, Importer] = MappingProxyType(
     {
         "msd": Importer("msd", msd.EXPLANATION, msd.detect, msd.find, msd.naming),
         "nnunet": Importer("nnunet", nnunet.EXPLANATION, nnunet.detect, nnunet.find, nnunet.naming),
-        "bids": Importer("bids", bids.EXPLANATION, bids.detect, bids.find, bids.naming),
+        "bids": Importer("bids", bids.EXPLANATION, bids.detect, bids.find, bids.naming, bids.remark),
         "brats": Importer("brats", brats.EXPLANATION, brats.detect, brats.find, brats.naming, brats.remark),
         "table": Importer("table", table.EXPLANATION, table.detect, table.find, table.naming, table.remark),
     }
@@ -94,7 +94,8 @@ def detect_layout(source: Path, layout: str = "auto") -> tuple[Importer, str]:
 
 def _check_source(source: Path, layout: str) -> None:
     """Refuse what is neither a folder nor a table's file."""
-    if source.is_dir() or (source.is_file() and layout in ("auto", "table") and table.detect(source)):
+    folder, _ = looked_up(source)
+    if folder or (source.is_file() and layout in ("auto", "table") and table.detect(source)):
         return
     found = "is a file" if source.is_file() else "no such folder"
     raise DataError(f"{shown(source)}: {found}: expected the folder of a data set, or the CSV file of a table")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from limbeck.data.case import Case, Source
 from limbeck.data.importers.codes import Naming
 from limbeck.data.importers.files import files
 from limbeck.data.importers.label_names import meaning, scheme_of
-from limbeck.data.source import stem, suffix
+from limbeck.data.source import shown, stem, suffix
 from limbeck.errors import DataError
 
 EXPLANATION = "BIDS: sub-*/[ses-*/]anat/*_T1w, ce-*_T1w, T2w and FLAIR, the last of several runs; masks *_dseg"
@@ -34,6 +34,8 @@ _PLAIN = ("none", "no", "pre", "without")
 _BRAIN = ("brain", "head", "skull")
 _TUMOUR = ("tumo", "lesion", "glioma", "brats")
 
+_Session = tuple[str, str]
+
 
 @dataclass(frozen=True)
 class _File:
@@ -44,7 +46,7 @@ class _File:
     word: str
 
     @property
-    def session(self) -> tuple[str, str]:
+    def session(self) -> _Session:
         return self.entities["sub"], self.entities.get("ses", "")
 
     @property
@@ -82,12 +84,13 @@ def find(folder: Path) -> list[Case]:
         DataError: of several files of one sequence, or several masks, none is the obvious one, or a mask may belong to
             several sessions; a line for each; or a folder cannot be read.
     """
-    images: dict[tuple[str, str], dict[Modality, list[_File]]] = defaultdict(lambda: defaultdict(list))
-    masks: dict[tuple[str, str], list[_File]] = defaultdict(list)
+    images: dict[_Session, dict[Modality, list[_File]]] = defaultdict(lambda: defaultdict(list))
+    masks: dict[_Session, list[_File]] = defaultdict(list)
+    tables = _tables(folder)
     for file in _all(folder):
-        if file.modality is not None and _DERIVATIVES not in file.path.relative_to(folder).parts:
+        if file.modality is not None and not _derived(file.path, folder):
             images[file.session][file.modality].append(file)
-        elif file.word in _MASKS and not file.tells_of(_BRAIN):
+        elif _may_be_tumour(file) and not _of_tissues(file, folder, tables):
             masks[file.session].append(file)
     problems: list[str] = []
     _spread_masks(masks, sorted(images), problems)
@@ -115,11 +118,37 @@ def naming(folder: Path) -> Naming:
         (scheme,) = schemes
         return Naming(scheme, f"as {schemes[scheme].name} names them", certain=True)
     told = " and ".join(f"{path} says {scheme}" for scheme, path in schemes.items())
-    return Naming("", told or "names tell nothing of codes", binary=True)
+    return Naming("", told or "names tell nothing of codes")
+
+
+def remark(folder: Path) -> str:
+    """Which masks are left aside though their names would do, and why."""
+    tables = _tables(folder)
+    aside = [
+        f"{shown(Path(file.path.name))} ({tissue} in its dseg.tsv)"
+        for file in _all(folder)
+        if _may_be_tumour(file) and (tissue := _of_tissues(file, folder, tables))
+    ]
+    if not aside:
+        return ""
+    return f"left aside, as no segmentation of a tumour, {aside[0]}" + (
+        f" and {len(aside) - 1} more" if len(aside) > 1 else ""
+    )
 
 
 def _scheme(table: Path) -> str | None:
     """The scheme of a table of labels; None if it is of other tissues."""
+    codes: dict[int, Label] = {}
+    for code, name in _labels(table):
+        label = meaning(name)
+        if label is None or not code.isdecimal():
+            return None
+        codes[int(code)] = label
+    return scheme_of(codes)
+
+
+def _labels(table: Path) -> list[tuple[str, str]]:
+    """Code and name of each label in a table, as they stand there; none if it cannot be read."""
     try:
         with table.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
             rows = [
@@ -127,14 +156,48 @@ def _scheme(table: Path) -> str | None:
                 for row in csv.DictReader(stream, delimiter="\t")
             ]
     except (OSError, csv.Error):
-        return None
-    codes: dict[int, Label] = {}
-    for row in rows:
-        code, label = str(row.get("index") or row.get("value")), meaning(str(row.get("name")))
-        if label is None or not code.isdecimal():
-            return None
-        codes[int(code)] = label
-    return scheme_of(codes)
+        return []
+    return [(str(row.get("index") or row.get("value")), str(row.get("name") or "")) for row in rows]
+
+
+def _tables(folder: Path) -> dict[Path, list[tuple[Path, dict[str, str]]]]:
+    """The tables of labels by their folders, each with the entities in its name: those with most of them first."""
+    found: dict[Path, list[tuple[Path, dict[str, str]]]] = defaultdict(list)
+    for path in _below(folder):
+        if path.name.lower().endswith("dseg.tsv"):
+            pairs = [part.split("-", 1) for part in path.name.split("_")[:-1]]
+            found[path.parent].append((path, dict(pair for pair in pairs if len(pair) == 2)))
+    for tables in found.values():
+        tables.sort(key=lambda table: -len(table[1]))
+    return found
+
+
+def _may_be_tumour(file: _File) -> bool:
+    return file.word in _MASKS and not file.tells_of(_BRAIN)
+
+
+def _of_tissues(file: _File, folder: Path, tables: Mapping[Path, Sequence[tuple[Path, dict[str, str]]]]) -> str:
+    """A label of a mask that no tumour has, such as grey matter, by the mask's own table; empty if there is none.
+
+    A table is of the masks beside and below it that have all entities of its name; the nearest one counts.
+    """
+    if file.tells_of(_TUMOUR):
+        return ""
+    for place in file.path.parents:
+        # What describes the data set itself describes no derivative of it.
+        if place in tables and _derived(place, folder) == _derived(file.path, folder):
+            for table, entities in tables[place]:
+                if entities.items() <= file.entities.items():
+                    return next((name for code, name in _labels(table) if code != "0" and _strange(name)), "")
+    return ""
+
+
+def _derived(path: Path, folder: Path) -> bool:
+    return _DERIVATIVES in path.relative_to(folder).parts
+
+
+def _strange(name: str) -> bool:
+    return bool(name) and meaning(name) is None and not any(word in name.lower() for word in _TUMOUR)
 
 
 def _all(folder: Path) -> Iterator[_File]:
@@ -162,11 +225,9 @@ def _files(folder: Path, leave: Sequence[str], depth: int = _DEPTH) -> Iterator[
                 yield _File(path, entities, word)
 
 
-def _spread_masks(
-    masks: dict[tuple[str, str], list[_File]], sessions: Sequence[tuple[str, str]], problems: list[str]
-) -> None:
+def _spread_masks(masks: dict[_Session, list[_File]], sessions: Sequence[_Session], problems: list[str]) -> None:
     """Give masks that name no session to the subject's only one."""
-    by_subject: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    by_subject: dict[str, list[_Session]] = defaultdict(list)
     for session in sessions:
         by_subject[session[0]].append(session)
     for subject, own in by_subject.items():

@@ -35,13 +35,11 @@ class Naming:
         scheme: the label scheme that they point to; empty if they say nothing.
         why: what it is that points there.
         certain: a manifest gives the meaning of each code, so nothing else is asked.
-        binary: whether segmentations may be masks of one thing, which have to be refused.
     """
 
     scheme: str
     why: str
     certain: bool = False
-    binary: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,9 @@ def _by_outer_label(naming: Naming, seen: Sequence[_Seen], usual: str, source: P
 
 
 def _check_binary(naming: Naming, seen: Sequence[_Seen], source: Path) -> None:
-    """Refuse segmentations that outline one thing."""
+    """Refuse segmentations that outline one thing, unless names say what it is."""
     together = frozenset[int]().union(*(file.codes for file in seen))
-    if naming.binary and len(together) == 1:
+    if not naming.scheme and len(together) == 1:
         raise DataError(
             f"{shown(source)}: its segmentations, such as {seen[0].path}, hold {min(together)} and nothing else: "
             "expected a code for each tissue; join the masks of one case in one file, or say their meaning: --labels"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,15 @@ def section(folder: Path, content: Mapping[str, Any], key: str, what: str) -> di
     if not isinstance(part, dict):
         raise DataError(f'{shown(folder / NAME)}: no "{key}" with {what}: expected an object')
     return part
+
+
+def missing(folder: Path, listed: Sequence[str]) -> list[str]:
+    """A line for each path on a list that no file has."""
+    return [
+        f"{shown(folder / path)}: listed in dataset.json and not there: bring it back, or take it off the list"
+        for path in listed
+        if not _is_file(folder / path)
+    ]
 
 
 def channels(folder: Path, names: Mapping[str, Any]) -> dict[Modality, int]:
@@ -140,6 +149,14 @@ def _by_region(labels: Mapping[str, Any]) -> dict[int, Label] | None:
     if any(len(codes) != 1 for _, codes in tissues):
         return None
     return {**others, **{min(codes): label for label, codes in tissues}}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # No file can have so long a name.
+        return False
 
 
 def _text(path: Path) -> str:

@@ -38,12 +38,7 @@ def find(folder: Path) -> list[Case]:
     problems: list[str] = []
     cases: dict[str, Case] = {}
     for image, labels in _listed(folder, content):
-        for name in (image, labels):
-            if name and not (folder / name).is_file():
-                problems.append(
-                    f"{shown(folder / name)}: listed in dataset.json and not there: "
-                    "bring it back, or take it off the list"
-                )
+        problems += dataset_json.missing(folder, [image, *([labels] if labels else [])])
         case = stem(Path(image))
         images = {modality: Source(folder / image, channel) for modality, channel in sorted(channels.items())}
         if case in cases:

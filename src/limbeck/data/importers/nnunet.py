@@ -103,11 +103,7 @@ def _listed(
                 f"{shown(folder / dataset_json.NAME)}: case {case} is {entry!r}: expected images and a label"
             )
             continue
-        problems += [
-            f"{shown(folder / path)}: listed in dataset.json and not there: bring it back, or take it off the list"
-            for path in paths
-            if not (folder / path).is_file()
-        ]
+        problems += dataset_json.missing(folder, paths)
         sources = {
             roles[channel]: Source(folder / path) for channel, path in enumerate(images or ()) if channel in roles
         }

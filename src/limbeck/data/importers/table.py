@@ -76,7 +76,7 @@ def find(source: Path) -> list[Case]:
 def naming(source: Path) -> Naming:
     """A table says nothing about label codes."""
     del source
-    return Naming("", "a table tells nothing of codes", binary=True)
+    return Naming("", "a table tells nothing of codes")
 
 
 def remark(source: Path) -> str:

@@ -175,3 +175,51 @@ def test_a_lone_binary_mask_is_refused_with_the_remedy(tmp_path, phantoms, word)
     labelled(tmp_path, phantoms, (1, 1, 1), word)
     with pytest.raises(DataError, match=r"sub-01_.*hold 1 and nothing else: expected a code for each tissue"):
         BIDS.codes(tmp_path)
+
+
+TISSUES = "index\tname\n0\tBackground\n1\tCSF\n2\tGray Matter\n3\tWhite Matter\n"
+
+
+@pytest.mark.parametrize(
+    "table", ["fmriprep/sub-01/anat/sub-01_dseg.tsv", "fmriprep/sub-01/sub-01_dseg.tsv", "fmriprep/dseg.tsv"]
+)
+def test_a_map_of_the_brains_tissues_is_no_segmentation(tmp_path, table):
+    """As fMRIPrep's, which its own table, or one above it, describes."""
+    session(tmp_path, "sub-01")
+    session(tmp_path, "sub-02")
+    masks = [f"derivatives/fmriprep/sub-0{number}/anat/sub-0{number}_dseg.nii.gz" for number in (1, 2)]
+    touch(tmp_path, *masks)
+    (tmp_path / "derivatives" / table).write_text(TISSUES)
+    above = table.endswith("/dseg.tsv")
+    importer, explanation = detect_layout(tmp_path)
+    assert [case.labels is None for case in importer.find(tmp_path)] == [True, above]
+    told = "left aside, as no segmentation of a tumour, sub-01_dseg.nii.gz (CSF in its dseg.tsv)"
+    assert explanation.endswith(told + (" and 1 more" if above else ""))
+
+
+@pytest.mark.parametrize(
+    ("mask", "table"),
+    [
+        # Said to be of a tumour; of another mask; of the data set itself; of a tumour in other words.
+        ("manual/sub-01/anat/sub-01_desc-tumor_dseg.nii.gz", ("derivatives/manual/dseg.tsv", TISSUES)),
+        ("manual/sub-01/anat/sub-01_dseg.nii.gz", ("derivatives/manual/desc-aseg_dseg.tsv", TISSUES)),
+        ("manual/sub-01/anat/sub-01_dseg.nii.gz", ("derivatives/fmriprep/dseg.tsv", TISSUES)),
+        ("manual/sub-01/anat/sub-01_dseg.nii.gz", ("dseg.tsv", TISSUES)),
+        ("manual/sub-01/anat/sub-01_dseg.nii.gz", ("derivatives/manual/dseg.tsv", "index\tname\n1\tTumour bed\n")),
+        ("manual/sub-01/anat/sub-01_dseg.nii.gz", ("derivatives/manual/dseg.tsv", "no\ttable\n1\t2\n")),
+    ],
+)
+def test_a_segmentation_that_no_table_of_its_own_denies_is_taken(tmp_path, mask, table):
+    session(tmp_path, "sub-01")
+    touch(tmp_path, f"derivatives/{mask}", table[0])
+    (tmp_path / table[0]).write_text(table[1])
+    assert BIDS.find(tmp_path)[0].labels.path == tmp_path / "derivatives" / mask
+
+
+def test_of_two_tables_the_more_telling_one_counts(tmp_path):
+    session(tmp_path, "sub-01")
+    folder = tmp_path / "derivatives" / "a"
+    touch(tmp_path, "derivatives/a/sub-01/anat/sub-01_desc-aseg_dseg.nii.gz")
+    (folder / "desc-aseg_dseg.tsv").write_text(TISSUES)
+    (folder / "dseg.tsv").write_text("index\tname\n1\tEdema\n")
+    assert BIDS.find(tmp_path)[0].labels is None

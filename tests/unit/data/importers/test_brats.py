@@ -122,3 +122,125 @@ def test_bids_is_not_taken_for_brats(tmp_path, phantoms):
     phantoms.save(tmp_path / "sub-01" / "anat" / "sub-01_T1w.nii.gz", phantoms.head()[0][0])
     assert not IMPORTERS["brats"].detect(tmp_path)
     assert detect_layout(tmp_path)[0].name == "bids"
+
+
+def touched(folder, *paths):
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).touch()
+    return {
+        case.id: {modality.role: source.path.name.split(".")[0] for modality, source in case.images.items()}
+        for case in IMPORTERS["brats"].find(folder)
+    }
+
+
+def test_everyday_names_of_a_sequence_give_one_case(tmp_path):
+    names = ("P001_T1", "P001_ce_T1", "P001_T2", "P001_T2_FLAIR", "P001_T2_FLAIR_seg")
+    found = touched(tmp_path, *(f"{name}.nii.gz" for name in names))
+    assert found == {"P001": {"flair": "P001_T2_FLAIR", "t1": "P001_T1", "t1ce": "P001_ce_T1", "t2": "P001_T2"}}
+    importer, explanation = detect_layout(tmp_path)
+    told = "in two words, P001_T2_FLAIR.nii.gz is flair of P001, P001_ce_T1.nii.gz is t1ce of P001"
+    assert explanation.endswith(told)
+    (case,) = importer.find(tmp_path)
+    assert case.labels.path.name == "P001_T2_FLAIR_seg.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        *(
+            (name, "t1ce")
+            for name in ("ce_T1", "Gd_T1", "post_T1", "contrast-T1w", "post_contrast_T1", "postcontrast_T1")
+        ),
+        *(
+            (name, "t1ce")
+            for name in ("T1_ce", "T1-Gd", "T1w_post", "T1_contrast", "T1_post_contrast", "T1_gadolinium")
+        ),
+        *((name, "t1") for name in ("pre_T1", "T1_pre", "pre_contrast_T1w")),
+        *((name, "flair") for name in ("T2_FLAIR", "t2w-flair")),
+    ],
+)
+def test_two_words_for_one_sequence(tmp_path, name, role):
+    assert touched(tmp_path, f"P001_{name}.nii.gz") == {"P001": {role: f"P001_{name}"}}
+
+
+@pytest.mark.parametrize(
+    ("case", "roles"),
+    [
+        # After an operation, by a hospital's or a person's letters, and at the second of two times.
+        ("P001_post", ("flair", "t1", "t1ce", "t2")),
+        ("P001_pre", ("t1", "t2")),
+        ("P001_GD", ("t1", "t1ce")),
+        ("P001_GD", ("flair", "t2")),
+        ("P001_FL", ("t1", "flair")),
+        ("P001_T2", ("flair", "t1", "t1ce", "t2")),
+        ("P001_post", ("t1ce",)),
+    ],
+)
+def test_a_word_that_several_sequences_share_is_the_cases(tmp_path, case, roles):
+    found = touched(tmp_path, "P001_t1ce.nii.gz", *(f"{case}_{role}.nii.gz" for role in roles), f"{case}_seg.nii.gz")
+    assert found == {"P001": {"t1ce": "P001_t1ce"}, case: {role: f"{case}_{role}" for role in roles}}
+    assert [case.labels is None for case in IMPORTERS["brats"].find(tmp_path)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("P001_ce_T1", "P001_ce_T2"),
+        ("P001_post_T1", "P001_post_flair"),
+        ("P001_T1_FLAIR", "P001_T1"),
+        ("P001_FLAIR_T2",),
+        ("P001_ce_FLAIR", "P001_T1"),
+        ("ce_T1", "P001_T1"),
+    ],
+)
+def test_names_that_leave_the_sequence_open_are_refused_with_the_remedy(tmp_path, names):
+    with pytest.raises(DataError, match=r"leaves open which sequence .*such as P001_t1ce, or list") as caught:
+        touched(tmp_path, *(f"{name}.nii.gz" for name in names))
+    assert str(caught.value).startswith(f"{tmp_path / names[0]}.nii.gz: ") and "\n" not in str(caught.value)
+
+
+def test_contrast_by_two_names_is_claimed_twice(tmp_path):
+    with pytest.raises(DataError, match="is t1ce of case P001 too"):
+        touched(tmp_path, "P001_post_T1.nii.gz", "P001_t1ce.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("names", "codes", "expected"),
+    [
+        # No year's names, so the label that lies around the rest decides.
+        (("t1", "t1gd"), (2, 1), "msd"),
+        (("t1", "t1gd"), (1, 2), "brats2018"),
+        (("t1", "t2w"), (2, 1), "msd"),
+        (("ce_T1", "T2_FLAIR"), (2, 1), "msd"),
+        (("t1", "flair"), (2, 1), "brats2018"),
+        (("t1n", "t2w"), (2, 1), "brats2023"),
+    ],
+)
+def test_names_that_tell_nothing_leave_the_codes_to_the_segmentations(tmp_path, phantoms, names, codes, expected):
+    for number in range(4):
+        images, labels = phantoms.head(seed=number)
+        for name, image in zip(names, images, strict=False):
+            phantoms.save(tmp_path / f"Q{number}_{name}.nii.gz", image)
+        phantoms.save(tmp_path / f"Q{number}_seg.nii.gz", np.array([0, *codes, codes[0]], np.uint8)[labels])
+    assert IMPORTERS["brats"].codes(tmp_path).scheme == expected
+
+
+@pytest.mark.parametrize("labels", ["labels", "annotations"])
+def test_segmentations_in_a_folder_of_their_own(tmp_path, labels):
+    """Before and after the images, in the order of names."""
+    for name in ("P1", "P2"):
+        touched(tmp_path, f"images/{name}_flair.nii.gz", f"images/{name}_t1.nii.gz", f"{labels}/{name}_seg.nii.gz")
+    cases = IMPORTERS["brats"].find(tmp_path)
+    assert [case.labels.path for case in cases] == [tmp_path / labels / f"{case.id}_seg.nii.gz" for case in cases]
+    (tmp_path / "images" / "P1_seg.nii.gz").touch()
+    with pytest.raises(DataError, match=rf"{labels}.P1_seg.*is segmentation of case P1 too"):
+        IMPORTERS["brats"].find(tmp_path)
+
+
+def test_a_case_does_not_get_anothers_segmentation(tmp_path):
+    touched(tmp_path, "P1_flair.nii.gz", "P1_t1.nii.gz", "P2_seg.nii.gz")
+    importer, explanation = detect_layout(tmp_path)
+    (case,) = importer.find(tmp_path)
+    assert (case.id, case.labels) == ("P1", None)
+    assert "segmentations of no case are left aside (1, such as P2_seg.nii.gz)" in explanation

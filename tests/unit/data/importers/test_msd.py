@@ -74,6 +74,12 @@ def test_a_case_that_is_listed_twice_is_refused_and_keeps_its_labels(decathlon):
         IMPORTERS["msd"].find(decathlon)
 
 
+def test_a_listed_name_that_no_file_can_have_is_not_there(decathlon):
+    change(decathlon, test=["x" * 300 + ".nii.gz"])
+    with pytest.raises(DataError, match=r"xxx\.nii\.gz: listed in dataset\.json and not there"):
+        IMPORTERS["msd"].find(decathlon)
+
+
 def test_two_examinations_of_a_patient_are_known_by_their_names(decathlon):
     names = [f"imagesTr/BraTS-GLI-00005-{number}.nii.gz" for number in ("000", "001")]
     for name in names:

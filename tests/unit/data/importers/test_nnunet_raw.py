@@ -112,10 +112,11 @@ def test_a_list_of_paths(raw):
     (case,) = IMPORTERS["nnunet"].find(raw)
     assert (case.id, case.present) == ("one", (True,) * 4)
     assert case.images[Modality.FLAIR].path.name == "BraTS2021_00000_0003.nii.gz"
-    describe(raw, dataset={"one": {"images": ["lost.nii.gz"]}, "two": 3})
+    # No file can have the second name.
+    describe(raw, dataset={"one": {"images": ["lost.nii.gz", "x" * 300]}, "two": 3})
     with pytest.raises(DataError, match=r"lost\.nii\.gz: listed") as caught:
         IMPORTERS["nnunet"].find(raw)
-    assert "case two" in str(caught.value)
+    assert "case two" in str(caught.value) and "xxx: listed in dataset.json and not there" in str(caught.value)
 
 
 @pytest.mark.parametrize(

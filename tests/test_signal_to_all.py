@@ -1,9 +1,10 @@
-"""A signal to the training process and to those that read its crops, as a terminal sends it, saves the step."""
+"""Processes that read crops: a signal to all, as a terminal sends it, saves the step, and none outlives training."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from begun import Begun
 from test_ranks_command import log, only_run, place, words
+
+from limbeck.cli import main
 
 __all__ = ["place"]
 
@@ -55,4 +58,26 @@ def test_who_reads_crops_for_a_process_that_was_killed_ends(place: Path) -> None
     until = time.monotonic() + 30
     while time.monotonic() < until and not group_is_gone(task.pid):
         time.sleep(0.1)
+    assert group_is_gone(task.pid)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        pytest.param("reference.nii.gz", id="met by the training process, in validation"),
+        pytest.param("flair.npy", id="met by the process that reads crops"),
+    ],
+)
+def test_an_error_is_told_as_without_them_and_ends_them(place: Path, tmp_path: Path, capsys, damaged: str) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(place / "cohort", root / "cohort")
+    for file in (root / "cohort" / "cases").glob(f"*/{damaged}"):
+        file.write_bytes(file.read_bytes()[:200])
+    given = ["supervised", "--subset", "flair", "--steps", "2", "--batch", "1"]
+    capsys.readouterr()
+    code = main(words(root, "alone", *given))
+    said = capsys.readouterr().err
+    assert code == 3 and said.count("\n") == 1
+    task = Begun(*words(root, "beside", *given), "--workers", "1", first=os.setsid)
+    assert (task.communicate(timeout=LIMIT)[1], task.returncode) == (said, code)
     assert group_is_gone(task.pid)

@@ -174,6 +174,8 @@ def _foreseen(error: Exception) -> LimbeckError | None:
     text = _first_line(error)
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return ResourceError(f"out of memory: {text}; use a smaller batch, patch or width")
+    if "DataLoader worker" in text:
+        return ResourceError(f"a process that reads crops has ended ({text}): give fewer --workers")
     return _of_a_place(error) if isinstance(error, OSError) else None
 
 

@@ -6,9 +6,11 @@ that came out.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -21,6 +23,7 @@ from limbeck.data.dataset import SamplingSettings
 from limbeck.data.importers import detect_layout
 from limbeck.data.volume import read_volume
 from limbeck.durable import write_text
+from limbeck.errors import UsageError
 from limbeck.evaluation import table
 from limbeck.evaluation.statistics import paired_wilcoxon
 from limbeck.evaluation.table import Row
@@ -90,6 +93,8 @@ def demonstrate(out: Path, settings: DemoSettings, bar: Bar) -> DemoResult:
         bar: shows each stage.
     """
     # Before any work, so that a setting that cannot be costs nothing.
+    if Subset.parse(settings.subset) == Subset.parse("all"):
+        raise UsageError(f"subset {settings.subset}: the teacher sees all four sequences: expected fewer")
     for label, (method, subset) in _wanted(settings).items():
         plan(method, subset, out / label if find(method).needs else None, _parts(method, settings))
     cohort = _cohort(out, settings, bar)
@@ -111,13 +116,16 @@ def demonstrate(out: Path, settings: DemoSettings, bar: Bar) -> DemoResult:
 def _cohort(out: Path, settings: DemoSettings, bar: Bar) -> Cohort:
     source = out / "phantoms"
     refuse_more(source, settings.cases)
+    cohort = out / "cohort"
+    if (cohort / "cohort.json").is_file() and (found := len(Cohort.open(cohort).cases)) != settings.cases:
+        raise UsageError(f"{out} holds a demo of {found} phantoms, {settings.cases} were asked for: give another --out")
     with bar("Phantoms", settings.cases) as advance:
         write_phantoms(source, settings.cases, seed=settings.seed, spacing_mm=settings.spacing, progress=advance)
     importer, _ = detect_layout(source)
     with bar("Import", settings.cases) as advance:
         return import_cohort(
             importer.find(source),
-            out / "cohort",
+            cohort,
             spacing_mm=settings.spacing,
             scheme=importer.scheme(source),
             layout=importer.name,
@@ -171,7 +179,7 @@ def _verdict(rows: list[Row], names: Mapping[str, str], settings: DemoSettings) 
     decided = probability < 0.05
     helped = "helped" if gain > 0 else "did harm"
     found = f"Distillation {helped}" if decided else "This budget is too small to tell whether distillation helps"
-    longer = f"limbeck demo --steps {settings.steps * 8} --cases {settings.cases * 4} --out longer"
+    longer = _command(replace(settings, steps=settings.steps * 8, cases=settings.cases * 4), "longer")
     more = "" if decided and gain > 0 else f" A longer run can tell more: {longer}."
     return (
         f"{found}: distilled minus alone is {gain:+.3f} in mean Dice over {len(cases)} held-out phantoms "
@@ -230,7 +238,12 @@ def _report(
             "that none had seen. Research software, not for clinical use."
         ],
         settings=asdict(settings),
-        commands=[
-            " ".join(["limbeck demo", *(f"--{name} {value}" for name, value in asdict(settings).items()), "--out demo"])
-        ],
+        commands=[_command(settings, out.resolve().name)],
     )
+
+
+def _command(settings: DemoSettings, out: str) -> str:
+    """What makes such a demo, with no more options than it takes."""
+    usual = asdict(DemoSettings())
+    options = [(f"--{name}", str(value)) for name, value in asdict(settings).items() if value != usual[name]]
+    return shlex.join(["limbeck", "demo", *chain(*options), "--out", out])

@@ -23,7 +23,7 @@ from limbeck import ranks
 from limbeck.batch import Batch
 from limbeck.data.augment import Augmentation
 from limbeck.data.cohort import Cohort
-from limbeck.data.dataset import CropReader, batches
+from limbeck.data.dataset import CropReader, batches, end_readers
 from limbeck.data.shared_crops import SharedCrops
 from limbeck.data.splits import Fold, FoldRecord, read_split, record_hash
 from limbeck.durable import write_json, write_text
@@ -40,7 +40,7 @@ from limbeck.request import SECTIONS, Experiment, RunSettings, plan
 from limbeck.scoring import held_out, validation
 from limbeck.teachers import teachers_of
 from limbeck.training import compiled, randomness
-from limbeck.training.checkpoint import BEST, Best
+from limbeck.training.checkpoint import BEST, Best, best_of
 from limbeck.training.meeting import left_of
 from limbeck.training.optimise import DivergedError
 from limbeck.training.record import (
@@ -278,6 +278,7 @@ def train_runs(runs: Mapping[Path, Ready], report: Callable[[Path, int, float], 
     readers = {folder: ready.reader() for folder, ready in waiting.items()}
     members = _members(waiting, readers, fabric.device, report)
     with ExitStack() as locks:
+        locks.callback(end_readers)
         for folder in waiting:
             _hold(folder, locks)
         # Another process may have finished some in the meantime.
@@ -290,7 +291,7 @@ def train_runs(runs: Mapping[Path, Ready], report: Callable[[Path, int, float], 
         ends = train_together(list(members.values()), settings, shared.experiment.optimiser, fabric)
         for folder, end in zip(members, ends, strict=True):
             if isinstance(end, Best) and ranks.first():
-                write_json(folder / DONE, {"best_step": end.step, "validation_dice": round(end.dice, 6)})
+                write_json(folder / DONE, best_of(folder))
         # Nobody looks for what the first has not written yet.
         ranks.agreed(0)
     return {folder: end for folder, end in zip(members, ends, strict=True) if isinstance(end, DivergedError)}

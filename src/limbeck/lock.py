@@ -44,8 +44,8 @@ def held(path: Path, wait: bool = False, *, leave: bool = True) -> Iterator[bool
             if _lies_there(descriptor, path):
                 break
             # Whoever held it has taken it away: what is held now is nobody's any more.
-            os.close(descriptor)
-            descriptor = _opened(path)
+            nobodys, descriptor = descriptor, _opened(path)
+            os.close(nobodys)
         _HELD.add(descriptor)
         os.ftruncate(descriptor, 0)
         with suppress(OSError):

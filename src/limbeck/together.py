@@ -43,7 +43,8 @@ def plan_together(
         UsageError: as `experiment.plan`; or the method's students have nothing to share, or a subset stands twice.
     """
     _check_shares(method)
-    chosen = Subset.every() if subsets == "all" else tuple(Subset.parse(name) for name in subsets.split(","))
+    every = subsets.strip().lower() == "all"
+    chosen = Subset.every() if every else tuple(Subset.parse(name) for name in subsets.split(","))
     experiments = tuple(plan(method, str(subset), teacher, parts, split) for subset in chosen)
     _check_alike(experiments)
     return experiments

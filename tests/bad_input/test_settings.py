@@ -23,6 +23,7 @@ from workbench import FAST, USAGE
             ("'nnunett'", "did you mean 'nnunet'?"),
         ),
         (["demo", "--width", "9", "--out", "x"], ("width", "9", "multiple of 8")),
+        (["demo", "--subset", "all", "--out", "x"], ("subset all", "expected fewer")),
         (["demo", "--subset", "flare", "--out", "x"], ("'flare'", "did you mean 'flair'?")),
     ],
 )

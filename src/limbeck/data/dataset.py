@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 import signal
+import traceback
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +26,9 @@ from limbeck.data.augment import Augmentation, apply, draw
 from limbeck.data.cohort import CohortCase
 from limbeck.data.usable import Usable, usable
 from limbeck.errors import DataError, require
+
+# Loaders whose processes are at work.
+_READING: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -201,17 +207,7 @@ def batches(
 def _read_ahead(reader: CropReader, steps: range) -> Iterator[Crops]:
     """The crops of these steps; those of the next are read while the caller works on the ones before."""
     if reader.settings.workers:
-        # A loader that starts draws a number; taken from torch's own generator, it would shift every draw of a resumed
-        # run, such as those of dropout, against a run that was never stopped.
-        yield from DataLoader(
-            reader,
-            batch_size=None,
-            sampler=steps,
-            num_workers=reader.settings.workers,
-            persistent_workers=True,
-            generator=torch.Generator(),
-            worker_init_fn=_deaf,
-        )
+        yield from _by_processes(reader, steps)
         return
     # A thread is enough: waiting for a disk and copying out of a memory map leave Python to the others.
     if not steps:
@@ -223,6 +219,58 @@ def _read_ahead(reader: CropReader, steps: range) -> Iterator[Crops]:
             if step + 1 in steps:
                 coming = thread.submit(reader.__getitem__, step + 1)
             yield crops
+
+
+def _by_processes(reader: CropReader, steps: range) -> Iterator[Crops]:
+    # A loader that starts draws a number; taken from torch's own generator, it would shift every draw of a resumed
+    # run, such as those of dropout, against a run that was never stopped.
+    loader = DataLoader(
+        _Telling(reader),
+        batch_size=None,
+        sampler=steps,
+        num_workers=reader.settings.workers,
+        persistent_workers=True,
+        generator=torch.Generator(),
+        worker_init_fn=_deaf,
+    )
+    reading = iter(loader)
+    _READING.add(reading)
+    try:
+        for found in reading:
+            if isinstance(found, Exception):
+                raise found
+            yield found
+    finally:
+        _end(reading)
+
+
+def end_readers() -> None:
+    """End the processes that read crops, whoever still holds their batches, as the traceback of an error does.
+
+    Python would wait for them when it ends, and they do not hear the signal by which it asks them to.
+    """
+    for reading in list(_READING):
+        _end(reading)
+
+
+def _end(reading: Any) -> None:
+    # What the loader does by itself once nobody holds it.
+    reading._shutdown_workers()
+    _READING.discard(reading)
+
+
+class _Telling(Dataset[Crops | Exception]):
+    """A reader in a process of its own; its errors come up where its crops are taken, as those of a thread do."""
+
+    def __init__(self, reader: CropReader) -> None:
+        self.reader = reader
+
+    def __getitem__(self, step: int) -> Crops | Exception:
+        try:
+            return self.reader[step]
+        except Exception as error:
+            error.add_note("".join(traceback.format_exception(error)))
+            return error
 
 
 def _deaf(worker: int) -> None:

@@ -124,6 +124,8 @@ def _export(member: Member, settings: NetworkSettings, path: Path) -> Exported:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
         facts = {**description, **made(path.name, len(content), sha256(temporary), agreement)}
+        # A file that is replaced must not lie beside the JSON of another.
+        path.unlink(missing_ok=True)
         write_json(json_of(path), facts)
     return Exported(path, facts, False)
 

@@ -348,8 +348,14 @@ def _verify(path: Path, digest: str) -> None:
 
 
 def _keep_previous(folder: Path, coming: dict[str, str]) -> None:
-    if _files_in(folder / CARD) not in (None, coming):
-        write_json(folder / PREVIOUS, read_json(folder / CARD, _MOST_CARD_BYTES))
+    if _files_in(folder / CARD) in (None, coming):
+        return
+    try:
+        read_card(folder)
+    except ModelError:
+        # It is damaged: what stands in for it goes on doing so.
+        return
+    write_json(folder / PREVIOUS, read_json(folder / CARD, _MOST_CARD_BYTES))
 
 
 def drop_unnamed(folder: Path) -> None:

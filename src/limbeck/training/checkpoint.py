@@ -86,6 +86,18 @@ def save_best(folder: Path, method: Method[Any], card: Card, step: int, dice: fl
     return Best(step, dice)
 
 
+def best_of(folder: Path) -> dict[str, Any]:
+    """What a finished run says of its best weights: those that lie there.
+
+    Where a run that was killed goes on with other bits, as on a GPU, they may be of the steps that it has lost.
+
+    Raises:
+        ModelError: they are damaged.
+    """
+    card = load_card(folder / BEST)
+    return {"best_step": card.step, "validation_dice": card.origin["validation_dice"]}
+
+
 def saved_card(folder: Path, tell: bool = True) -> Card | None:
     """The card of a run's newest whole checkpoint, or None before its first.
 

@@ -96,6 +96,21 @@ def test_what_is_not_finished_is_neither_kept_nor_replaced_unasked(bench: Bench,
     assert bench.export(one.path)[0].kept
 
 
+def test_a_file_that_is_replaced_never_lies_beside_the_json_of_another(bench: Bench, monkeypatch) -> None:
+    (one,) = bench.export(bench.out / "one.onnx")
+
+    def stopped(path: Path, content: object) -> None:
+        assert not one.path.exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "write_json", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        bench.export(one.path, overwrite=True)
+    monkeypatch.undo()
+    bench.export(one.path)
+    assert one.path.exists()
+
+
 def test_a_json_that_a_killed_process_left_is_ours_to_replace(bench: Bench) -> None:
     (one,) = bench.export(bench.out / "one.onnx")
     one.path.unlink()

@@ -226,6 +226,29 @@ def test_a_save_beside_a_card_that_cannot_be_read_keeps_what_it_may_name(folder:
     load_method(folder, load_card(folder))
 
 
+def test_a_damaged_generation_never_stands_in_for_a_later_one(folder: Path) -> None:
+    """Its predecessor does, until there is a whole one."""
+    method = make("supervised", network="resunet", teachers=False)
+    first = load_card(folder)
+
+    def generation(step: int) -> Path:
+        with torch.no_grad():
+            next(iter(method.parameters())).add_(1)
+        card = dataclasses.replace(first, step=step)
+        save(folder, method, card)
+        (weights,) = load_card(folder).files
+        return folder / weights
+
+    generation(1)
+    generation(2).write_bytes(b"damaged")
+    assert load_card(folder).step == 1
+    generation(3).write_bytes(b"damaged")
+    assert load_card(folder).step == 1
+    generation(4)
+    generation(5).write_bytes(b"damaged")
+    assert load_card(folder).step == 4
+
+
 def test_errors_of_a_card_are_foreseen(folder: Path) -> None:
     for text in ("null", "[]", "5", '"x"', "{}", "[[[]]]", '{"format": 1}', "[" * 10**5, "\x00", ""):
         (folder / CARD).write_text(text)

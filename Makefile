@@ -35,12 +35,14 @@ test-browser: $(VENV)/.dev
 	  echo "make test-browser: found no Chromium and may not install one: install it, then run this again" >&2; exit 1; }
 	LIMBECK_BROWSER=required OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser $(ARGS)
 
-# Ten thousand mutated NIfTI files through every reader, and thousands of spoilt models and files of settings; a case's
-# number makes it again: make fuzz ARGS="--first 4711 --files 1" MODELS="--models 0 --files 0", or the other way round.
+# Ten thousand mutated NIfTI files through every reader, thousands of spoilt models and files of settings, and more
+# commands on such files than in the tests. A case's number makes it again: make fuzz ARGS="--first 4711 --files 1"
+# MODELS="--models 0 --files 0", or the other way round.
 # "--out FILE" in either writes the figures as JSON.
 fuzz: $(VENV)/.dev
 	$(BIN)/python tests/fuzz/long_run.py --workers $(WORKERS) $(ARGS)
 	$(BIN)/python tests/fuzz/model_folders_run.py --workers $(WORKERS) $(MODELS)
+	LIMBECK_FUZZ=long OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/fuzz/test_fuzzed_commands.py
 
 # The built wheel in clean environments. Others: make wheel ARGS="--python python3.12 python3.13 --resolution newest lowest".
 wheel: $(VENV)/.dev

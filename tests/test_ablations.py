@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import re
 import shlex
 
@@ -18,11 +19,14 @@ from limbeck.methods import METHODS, find
 from limbeck.training.optimise import Optimisers, OptimiserSettings
 from limbeck.training.trainer import TrainingSettings, fabric_for
 
+# What is promised here holds at any depth.
+pytestmark = pytest.mark.usefixtures("shallow_unet")
 PAGE = (ROOT / "docs" / "how-to" / "ablations.md").read_text()
 PUBLISHED = ROOT / "src" / "limbeck" / "evaluation" / "published"
 ROWS = [line for line in commands(PAGE, "limbeck") if line.startswith("limbeck train") and "--out" in line]
 
 
+@functools.cache
 def experiment_of(row: str) -> Experiment:
     found = planned(shlex.split(row, comments=True)[2:])
     assert found is not None

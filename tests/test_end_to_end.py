@@ -1,21 +1,18 @@
 """The main path by the command line: phantoms, cohort, teacher, students, table, report, masks.
 
-The commands run in this process, since each start costs seconds; the one that is killed runs in its own.
+The commands run in this process, since each start costs seconds.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from begun import Begun
 
 from limbeck.anatomy import Subset
 from limbeck.cli import main
@@ -214,24 +211,3 @@ def test_a_folder_gets_a_mask_for_every_patient(shop, told, tmp_path) -> None:
     assert {mask: mask.stat().st_mtime_ns for mask in masks} == before
     masks[0].write_bytes(masks[1].read_bytes())
     assert main([*words, "-o", str(tmp_path / "masks")]) == 6
-
-
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(shop, tmp_path) -> None:
-    words = ["train", "supervised", "--subset", "t1ce", "--data", str(shop.cohort), *FAST, "--dropout", "0.2"]
-    words += ["--steps", "30", "--save-every", "2", "--validate-every", "10", "--batch", "1", "--out"]
-    assert main([*words, str(tmp_path / "whole")]) == 0
-    process = Begun(*words, tmp_path / "killed")
-    while process.poll() is None and not list((tmp_path / "killed").glob("*/last/checkpoint.json")):
-        time.sleep(0.01)
-    process.kill()
-    assert process.communicate()[1] == ""
-    assert process.returncode == -signal.SIGKILL
-    (run,) = (tmp_path / "killed").iterdir()
-    assert not (run / "DONE").exists()
-    assert main([*words, str(tmp_path / "killed")]) == 0
-    (whole,) = (tmp_path / "whole").iterdir()
-    assert run.name == whole.name
-    for part in ("best", "last"):
-        ours, theirs = (json.loads((folder / part / "checkpoint.json").read_text()) for folder in (run, whole))
-        # Checksums of the weights and, in last, of the optimiser and the random state.
-        assert ours["files"] == theirs["files"]

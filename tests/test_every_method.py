@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -12,15 +13,17 @@ import pytest
 from limbeck.cli import main
 from limbeck.methods import METHODS, find
 
+# What is promised here holds at any depth.
+pytestmark = pytest.mark.usefixtures("shallow_unet")
 FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--precision", "float32", "--device", "cpu"]
 LENGTH = ["--steps", "3", "--epoch-steps", "2"]
 
 
 @pytest.fixture(scope="module")
-def place(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(five_patients: Path, coarse_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("every-method")
     (root / "phantoms").symlink_to(five_patients)
-    assert main(["import", str(five_patients), "--spacing", "9", "--workers", "1", "--out", str(root / "cohort")]) == 0
+    shutil.copytree(coarse_cohort, root / "cohort")
     return root
 
 

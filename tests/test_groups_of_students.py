@@ -19,6 +19,9 @@ from limbeck.training import compiled
 
 __all__ = ["place"]
 
+# What is promised here holds at any depth.
+pytestmark = pytest.mark.usefixtures("shallow_unet")
+
 
 def test_compiled_students_of_a_group_are_gone_before_the_next_begins(
     place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

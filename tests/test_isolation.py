@@ -56,8 +56,8 @@ def enclosure() -> tuple[str, ...]:
     return ()
 
 
-def main_commands(out: Path) -> list[list[str]]:
-    """Each main command once, on what those before it have made."""
+def main_commands(out: Path, patients: Path) -> list[list[str]]:
+    """Each main command once, on patients and on what those before it have made."""
     (out / "matrix.yaml").write_text(MATRIX)
     phantoms, cohort, runs, gkd = out / "phantoms", out / "cohort", out / "runs", out / "runs" / "gkd-*"
     training = ["--data", cohort, "--out", runs, "--steps", "1", *SMALL]
@@ -65,8 +65,8 @@ def main_commands(out: Path) -> list[list[str]]:
         ["doctor"],
         ["info"],
         ["methods"],
-        ["phantom", "--cases", "4", "--spacing", "6", "--workers", "1", "--out", phantoms],
-        ["import", phantoms, "--spacing", "6", "--workers", "2", "--out", cohort],
+        ["phantom", "--cases", "1", "--spacing", "6", "--workers", "1", "--out", phantoms],
+        ["import", patients, "--spacing", "6", "--workers", "2", "--out", cohort],
         ["inspect", phantoms],
         ["train", "supervised", "--subset", "all", "--workers", "1", *training],
         ["train", "gkd", "--subset", "flair", "--teacher", runs / "supervised-*", *training],
@@ -145,10 +145,10 @@ def watched(root: Path, enclosed: bool) -> Watched:
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+def everything(tmp_path_factory: pytest.TempPathFactory, five_patients: Path) -> Watched:
     """All main commands, where nothing else can be written and nobody be reached."""
     process = watched(tmp_path_factory.mktemp("enclosed"), bool(enclosure()))
-    process.run(main_commands(process.root / "out"))
+    process.run(main_commands(process.root / "out", five_patients))
     return process
 
 

@@ -13,12 +13,16 @@ from test_resume_command import FAST, LENGTH, Place, left
 
 from limbeck import experiment
 from limbeck.cli import main
+from limbeck.commands.settings import Settings
 from limbeck.errors import PartialError
 from limbeck.lock import held
 from limbeck.methods.shared_teacher import SharedTeacher
+from limbeck.together import plan_together
 from limbeck.training import trainer
 from limbeck.training.optimise import DivergedError
 
+# What is promised here holds at any depth.
+pytestmark = pytest.mark.usefixtures("shallow_unet")
 SUBSETS = ("flair", "t1ce", "flair+t1")
 
 
@@ -27,8 +31,8 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def place(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("many"), five_patients)
+def place(five_patients: Path, coarse_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("many"), five_patients, coarse_cohort)
 
 
 def words(place: Place, out: Path, *more: object, subsets: str = ",".join(SUBSETS)) -> list[str]:
@@ -264,3 +268,9 @@ def test_processes_that_read_crops_read_for_all(place, alone, tmp_path) -> None:
     weights = {name: [card["files"] for card in run["cards"]] for name, run in everything(tmp_path).items()}
     # Of the last checkpoint the weights and all states, of the best the weights.
     assert weights == {name: [card["files"] for card in run["cards"]] for name, run in alone.items()}
+
+
+def test_all_means_all_fifteen_however_it_is_written(place, tmp_path) -> None:
+    _, parts = Settings("gkd").parse(place.words(tmp_path)[2:])
+    for text in ("all", "ALL", " All "):
+        assert len(plan_together("gkd", text, place.teacher, parts)) == 15

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,10 +27,10 @@ LIMIT = 240
 
 
 @pytest.fixture(scope="module")
-def place(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(coarse_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a cohort and a teacher."""
     root = tmp_path_factory.mktemp("ranks")
-    assert main(["import", str(five_patients), "--spacing", "9", "--workers", "1", "--out", str(root / "cohort")]) == 0
+    shutil.copytree(coarse_cohort, root / "cohort")
     assert main(words(root, "taught", "supervised", "--subset", "all", "--steps", "1")) == 0
     return root
 

@@ -34,10 +34,8 @@ LENGTH = ["--steps", "7", "--epoch-steps", "2", "--validate-every", "3", "--save
 class Place:
     """A cohort, a run of a teacher, and a student's run that nothing stopped."""
 
-    def __init__(self, root: Path, phantoms: Path) -> None:
-        self.phantoms, self.cohort = phantoms, root / "cohort"
-        reading = ["import", str(phantoms), *COARSE, "--workers", "1", "--out", str(self.cohort)]
-        assert main(reading) == 0
+    def __init__(self, root: Path, phantoms: Path, cohort: Path) -> None:
+        self.phantoms, self.cohort = phantoms, shutil.copytree(cohort, root / "cohort")
         teaching = ["train", "supervised", "--subset", "all", "--data", str(self.cohort), "--out", str(root / "taught")]
         assert main([*teaching, *FAST, "--steps", "1"]) == 0
         (self.teacher,) = (root / "taught").iterdir()
@@ -77,8 +75,8 @@ def left(run: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def place(five_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("resume"), five_patients)
+def place(five_patients: Path, coarse_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("resume"), five_patients, coarse_cohort)
 
 
 @pytest.mark.parametrize(("at", "number"), [(1, signal.SIGINT), (4, signal.SIGTERM), (6, signal.SIGINT)])
@@ -161,10 +159,17 @@ def test_a_benchmark_hands_the_signal_on_and_its_workers_save_their_step(place, 
     assert json.loads((run / "last" / "checkpoint.json").read_text())["step"] >= 1
 
 
-def test_the_demo_stops_after_its_step_too(tmp_path, capsys) -> None:
+def test_the_demo_stops_after_its_step_too(tmp_path, capsys, monkeypatch) -> None:
+    # A process for each of a few phantoms takes longer to start than to draw.
+    monkeypatch.setattr("limbeck.phantom.cohort.os.cpu_count", lambda: 1)
     words = ["demo", "--cases", "4", "--steps", "4", "--spacing", "6", "--patch", "24", "--out", str(tmp_path / "demo")]
     assert interrupted(3, signal.SIGTERM, words) == 143
     assert "after step 3 of 4" in capsys.readouterr().err
+    # Its cohort is made: with other phantoms it would be none, and this demo could not go on.
+    before = contents(tmp_path / "demo" / "phantoms")
+    assert main([*words, "--cases", "5"]) == 2
+    assert "holds a demo of 4 phantoms, 5 were asked for" in capsys.readouterr().err
+    assert contents(tmp_path / "demo" / "phantoms") == before
 
 
 def newest(out: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -41,6 +42,18 @@ def batch(subsets: tuple[Subset, ...], seed: int = 0, count: int = 2, size: int 
     view = View.of(images, torch.tensor(chosen))
     present = torch.ones(count, len(Modality), dtype=torch.bool)
     return Batch(view, images, present, truth, tuple(f"case{index}" for index in range(count)))
+
+
+def crop(data: Batch, size: tuple[int, int, int]) -> Batch:
+    """The corner of a batch."""
+    depth, height, width = size
+    view = View(data.view.images[..., :depth, :height, :width], data.view.available, data.view.origin)
+    return dataclasses.replace(
+        data,
+        view=view,
+        complete=data.complete[..., :depth, :height, :width],
+        labels=data.labels[..., :depth, :height, :width],
+    )
 
 
 def subsets_of(name: str) -> tuple[Subset, ...]:

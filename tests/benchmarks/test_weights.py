@@ -17,7 +17,7 @@ from limbeck.inference.choice import served
 from limbeck.inference.model import SHIPPED
 from limbeck.inference.pack import read_pack
 
-TINY = ["--cases", "8", "--spacing", "6", "--patch", "24", "--folds", "3", "--steps", "2", "--student-steps", "2"]
+TINY = ["--cases", "6", "--spacing", "6", "--patch", "24", "--folds", "3", "--steps", "2", "--student-steps", "2"]
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         return capsys.readouterr().out.strip().splitlines()
 
     monkeypatch.setattr(weights, "limbeck", run)
+    monkeypatch.setattr("limbeck.phantom.cohort.os.cpu_count", lambda: 1)
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -12,13 +12,14 @@ pytest.importorskip("monai")
 import yardstick_agreement
 import yardstick_bundle
 import yardstick_files
+import yardstick_monai
+import yardstick_ours
 import yardstick_window
 from briefly_trained import FLAIR, Trained
 from briefly_trained import Sizes as PredictionSizes
 from monai import transforms as mt
 from turns import by_turns, tell_ratios
-from yardstick_monai import cache, their_epoch
-from yardstick_ours import Sizes, imported, our_epoch
+from yardstick_ours import Sizes, imported
 
 from limbeck.anatomy import Subset
 from limbeck.inference.model import Model
@@ -84,11 +85,17 @@ def test_training_on_another_image_is_not_timed(cohort, phantoms, monkeypatch):
         yardstick_agreement.agreement(cohort, phantoms, FLAIR, SIZES)
 
 
-def test_both_epochs_learn(cohort, phantoms):
-    kept = cache(phantoms, FLAIR, SIZES.spacing, SIZES.patch)
-    for epoch in (our_epoch(cohort, FLAIR, SIZES), their_epoch(kept, FLAIR, SIZES, 0)):
-        epoch()
-        epoch()
+def test_both_epochs_learn(cohort, phantoms, monkeypatch):
+    make, made = yardstick_ours.make_method, []
+    for module in (yardstick_ours, yardstick_monai):
+        monkeypatch.setattr(module, "make_method", lambda *given: made.append(make(*given)) or made[-1])
+    kept = yardstick_monai.cache(phantoms, FLAIR, SIZES.spacing, SIZES.patch)
+    epochs = yardstick_ours.our_epoch(cohort, FLAIR, SIZES), yardstick_monai.their_epoch(kept, FLAIR, SIZES, 0)
+    for epoch, method in zip(epochs, made, strict=True):
+        for _ in range(2):
+            before = [parameter.detach().clone() for parameter in method.parameters()]
+            epoch()
+            assert not any(map(torch.equal, before, method.parameters()))
 
 
 def test_both_windows_give_the_same_scores(trained):

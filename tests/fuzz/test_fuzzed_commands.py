@@ -28,8 +28,11 @@ from limbeck.data.source import Source
 from limbeck.data.volume import read_labels, read_volume
 from limbeck.errors import DataError
 
-_NUMBERS = range(20)
-_STOPS = 8
+# Some of what `make fuzz` tries.
+_LONG = os.environ.get("LIMBECK_FUZZ") == "long"
+_NUMBERS = range(20 if _LONG else 8)
+_SCANS = range(100, 116 if _LONG else 108)
+_STOPS = 8 if _LONG else 5
 # A checkout may be called limbeck too, with the libraries' own code in it.
 _PACKAGE = str(Path(limbeck.__file__).parent) + os.sep
 _FAST = ["--width", "8", "--patch", "16,16,16", "--folds", "3", "--precision", "float32", "--device", "cpu"]
@@ -130,7 +133,7 @@ def _check_rest(source: Path, spoilt: Path, cohort: Path, said: list[str]) -> No
     assert set(whole.skipped) == {spoilt.parent.name}
 
 
-@pytest.mark.parametrize("number", range(100, 116))
+@pytest.mark.parametrize("number", _SCANS)
 def test_a_mask_is_whole_or_absent_whatever_the_scans_are(
     number: int, made: Made, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,7 +234,7 @@ def test_a_prediction_that_is_stopped_anywhere_leaves_whole_masks_and_goes_on(
         assert {path.name: path.read_bytes() for path in out.glob("*.nii.gz")} == wanted
 
 
-@pytest.mark.parametrize("name", ["two words", "脳 Größe", "a'b\"c", "-dash", "$HOME `x`", "[brackets] *?", "a\udcffb"])
+@pytest.mark.parametrize("name", ["-dash $HOME `x` a'b\"c [brackets] *?", "脳 Größe", "a\udcffb"])
 def test_names_that_shells_and_globs_trip_over_are_names(name: str, made: Made, tmp_path: Path) -> None:
     source = Path(shutil.copytree(made.phantoms, tmp_path / name / "source"))
     assert run("inspect", source) == 0

@@ -23,7 +23,7 @@ from swelling import touch_fresh_pages
 from limbeck.errors import ModelError
 from limbeck.inference.model import Model
 
-MODELS, FILES = 3 * len(KINDS), 50
+MODELS, FILES = 2 * len(KINDS), 25
 
 
 @pytest.fixture(scope="module")

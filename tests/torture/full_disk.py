@@ -297,7 +297,8 @@ def torture(words: argparse.Namespace) -> dict[str, Tally]:
         temporary = Path(root) / "temporary"
         temporary.mkdir()
         names = words.only or [name for name in SCENARIOS if name not in LEFT_OUT]
-        bench = make_bench(Path(root) / "bench", temporary, [SCENARIOS[name].needs for name in names])
+        needs = [SCENARIOS[name].needs for name in names]
+        bench = make_bench(Path(root) / "bench", temporary, needs, words.phantoms)
         for name in names:
             started = time.monotonic()
 
@@ -352,6 +353,7 @@ def main() -> int:
     parser.add_argument("--shares", nargs="+", type=float, default=SHARES, help="of the space that is needed")
     parser.add_argument("--limits", type=int, default=3, help="how many limits on the size of a file, at most")
     parser.add_argument("--careless", choices=CARELESS, default="none", help="break the writer: must be caught")
+    parser.add_argument("--phantoms", type=Path, metavar="FOLDER", help="take these and draw none, to be quick")
     parser.add_argument("--verbose", action="store_true", help="show each scenario when it is done")
     parser.add_argument("--out", type=Path, help="JSON to write")
     words = parser.parse_args()

@@ -80,8 +80,8 @@ def clear(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def make_bench(folder: Path, temporary: Path, needs: Collection[Needs]) -> Bench:
-    """Make the inputs, as far as they are needed."""
+def make_bench(folder: Path, temporary: Path, needs: Collection[Needs], phantoms: Path | None) -> Bench:
+    """Make the inputs, as far as they are needed, from a copy of phantoms where there are some."""
     folder.mkdir(parents=True)
     where = Surroundings(folder, temporary)
 
@@ -93,7 +93,7 @@ def make_bench(folder: Path, temporary: Path, needs: Collection[Needs]) -> Bench
     (folder / "matrix.yaml").write_text(MATRIX)
     if set(needs) <= {"nothing"}:
         return Bench(folder, {})
-    done("phantom", "--cases", "4", "--spacing", "6", "--seed", "1", "--workers", "1", "--out", "phantoms")
+    _bring(phantoms, folder, done)
     if {"cohort", "runs", "results"} & set(needs):
         done("import", "phantoms", "--spacing", "9", "--workers", "1", "--out", "cohort")
     runs: dict[str, str] = {}
@@ -113,6 +113,13 @@ def make_bench(folder: Path, temporary: Path, needs: Collection[Needs]) -> Bench
     if "results" in needs:
         done("evaluate", *both, "--data", "cohort", "--subsets", "flair", "--masks", "masks", "--out", "results.csv")
     return Bench(folder, runs)
+
+
+def _bring(phantoms: Path | None, folder: Path, done: Callable[..., None]) -> None:
+    if phantoms:
+        shutil.copytree(phantoms, folder / "phantoms")
+    else:
+        done("phantom", "--cases", "4", "--spacing", "6", "--seed", "1", "--workers", "1", "--out", "phantoms")
 
 
 def _train(*words: str) -> Callable[[Bench], list[str]]:

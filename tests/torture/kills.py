@@ -282,7 +282,7 @@ def torture(words: argparse.Namespace) -> dict[str, Tally]:
         if len(found) == 1:
             print("no second file system: all series work on that of the temporary folder", file=sys.stderr)
         needs = [SCENARIOS[name].needs for name in names]
-        bench = make_bench(found[0].work.parent / "bench", found[0].temporary, needs)
+        bench = make_bench(found[0].work.parent / "bench", found[0].temporary, needs, words.phantoms)
         for turn, name in enumerate(names):
             quota = words.kills // len(names) + (turn < words.kills % len(names))
             tallies[name] = _scenario(SCENARIOS[name], bench, found, quota, words)
@@ -345,6 +345,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first series, to do one again")
     parser.add_argument("--careless", choices=CARELESS, default="none", help="break the writer: must be caught")
     parser.add_argument("--no-fresh", dest="fresh", action="store_false", help="forks alone, to be quick")
+    parser.add_argument("--phantoms", type=Path, metavar="FOLDER", help="take these and draw none, to be quick")
     parser.add_argument("--verbose", action="store_true", help="show each scenario when it is done")
     parser.add_argument("--out", type=Path, help="JSON to write")
     words = parser.parse_args()

@@ -15,7 +15,8 @@ def masks(*subsets: str) -> torch.Tensor:
     return torch.tensor([Subset.parse(subset).mask() for subset in subsets])
 
 
-@pytest.mark.parametrize("subset", Subset.every(), ids=str)
+# Of all four, nothing is denied.
+@pytest.mark.parametrize("subset", [subset for subset in Subset.every() if len(subset) < 4], ids=str)
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -1e30])
 def test_a_denied_channel_leaks_nothing(subset: Subset, poison: float) -> None:
     images, available = torch.randn(SHAPE), masks(str(subset), str(subset))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 import torch
-from toy import batch, make
+from toy import batch, crop, make
 from unit.methods.yielded import terms
 
-from limbeck.batch import Batch, View
 from limbeck.methods import METHODS
 from limbeck.methods.base import Method
 from limbeck.networks import NETWORKS
@@ -40,17 +38,6 @@ STUDENTS = {
     "choi": "student.network.",
     "limbeck": "student.",
 }
-
-
-def crop(data: Batch, size: tuple[int, int, int]) -> Batch:
-    depth, height, width = size
-    view = View(data.view.images[..., :depth, :height, :width], data.view.available, data.view.origin)
-    return dataclasses.replace(
-        data,
-        view=view,
-        complete=data.complete[..., :depth, :height, :width],
-        labels=data.labels[..., :depth, :height, :width],
-    )
 
 
 @pytest.mark.parametrize(("name", "network"), PUBLISHED.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -13,6 +14,9 @@ from unit.methods.yielded import terms, values
 from limbeck.errors import UsageError
 from limbeck.methods import METHODS, find
 from limbeck.methods.base import NetworkSettings
+
+# What is promised here holds at any depth.
+pytestmark = pytest.mark.usefixtures("shallow_unet")
 
 # Method -> weight -> the terms that it governs, and no others.
 GOVERNED: dict[str, dict[str, set[str]]] = {
@@ -83,6 +87,13 @@ def other_values(name: str, setting: str) -> list[Any]:
     return [not default] if isinstance(default, bool) else [2 * default]
 
 
+@functools.cache
+def values_at(name: str, **changed: float) -> dict[str, float]:
+    """Each term's value with every weight on, but for what is changed."""
+    method = make(name, **{**all_on(name), **changed})
+    return values(method, batch(method.context.subsets))
+
+
 SWITCHES = [
     (name, item, value) for name in METHODS for item in own_settings(name) for value in other_values(name, item)
 ]
@@ -96,18 +107,16 @@ def test_every_weight_is_known_to_these_tests(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "weight"), WEIGHTS)
 def test_a_weight_of_zero_removes_exactly_its_terms(name: str, weight: str) -> None:
-    data = batch(make(name).context.subsets)
-    whole = values(make(name, **all_on(name)), data)
-    without = values(make(name, **{**all_on(name), weight: 0.0}), data)
+    whole = values_at(name)
+    without = values_at(name, **{weight: 0.0})
     assert GOVERNED[name][weight] <= whole.keys()
     assert without == {term: value for term, value in whole.items() if term not in GOVERNED[name][weight]}
 
 
 @pytest.mark.parametrize(("name", "weight"), WEIGHTS)
 def test_twice_a_weight_is_exactly_twice_its_terms(name: str, weight: str) -> None:
-    data, on = batch(make(name).context.subsets), all_on(name)
-    once = values(make(name, **on), data)
-    twice = values(make(name, **{**on, weight: 2 * on[weight]}), data)
+    once = values_at(name)
+    twice = values_at(name, **{weight: 2 * all_on(name)[weight]})
     doubled = GOVERNED[name][weight] - UNWEIGHTED
     assert twice == {term: value * (2 if term in doubled else 1) for term, value in once.items()}
 
@@ -123,17 +132,21 @@ def test_chois_dice_weighs_in_both_sides_segmentation_alone() -> None:
 
 @pytest.mark.parametrize(("name", "setting", "value"), SWITCHES)
 def test_every_other_setting_changes_what_is_learnt(name: str, setting: str, value: Any) -> None:
-    data, on = batch(make(name).context.subsets), all_on(name)
-    assert learnt(name, data, **on) == learnt(name, data, **on), "the comparison itself must be reproducible"
-    assert learnt(name, data, **on) != learnt(name, data, **{**on, setting: value})
+    assert learnt(name) != learnt(name, **{setting: value})
 
 
-def learnt(name: str, data: Any, **settings: Any) -> dict[str, tuple[float, float]]:
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in SWITCHES}))
+def test_what_is_learnt_is_reproducible_so_that_it_can_be_compared(name: str) -> None:
+    assert learnt(name) == learnt.__wrapped__(name)
+
+
+@functools.cache
+def learnt(name: str, **changed: Any) -> dict[str, tuple[float, float]]:
     """Each term's value, and the sum of its gradient's magnitudes over all parameters."""
-    method = make(name, **settings)
+    method = make(name, **{**all_on(name), **changed})
     parameters = list(method.parameters())
     found = {}
-    for term, value in terms(method, data).items():
+    for term, value in terms(method, batch(method.context.subsets)).items():
         gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
         found[term] = (float(value.detach()), sum(float(g.abs().sum()) for g in gradients if g is not None))
     return found
@@ -163,13 +176,14 @@ def student_terms(name: str) -> set[str]:
     return {term for groups in yielded for term in groups.get("main", {})}
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_temperatures_that_divide_by_nothing_are_refused_by_name(name: str) -> None:
-    for setting in own_settings(name):
-        if setting.endswith("temperature"):
-            for wrong in (0.0, -1.0):
-                with pytest.raises(UsageError, match=f"setting {setting} is"):
-                    find(name).Settings(**{setting: wrong})
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [(name, item) for name in METHODS for item in own_settings(name) if item.endswith("temperature")],
+)
+def test_temperatures_that_divide_by_nothing_are_refused_by_name(name: str, setting: str) -> None:
+    for wrong in (0.0, -1.0):
+        with pytest.raises(UsageError, match=f"setting {setting} is"):
+            find(name).Settings(**{setting: wrong})
 
 
 def test_a_redundancy_that_rewards_is_refused_by_name() -> None:

@@ -131,13 +131,6 @@ def test_a_subject_whose_masks_alone_were_written_gets_its_images(tmp_path: Path
     assert found == right and len(right) == 5
 
 
-def test_processes_make_the_same_files(tmp_path: Path) -> None:
-    names = cohort.write(tmp_path, 2, spacing_mm=SPACING, workers=2)
-    for index, name in enumerate(names):
-        seg, _ = read(tmp_path / name / f"{name}_seg.nii.gz")
-        assert np.array_equal(in_own_codes(seg, "brats2018"), make(0, index, SPACING).labels)
-
-
 @pytest.mark.parametrize(
     ("cases", "settings", "message"),
     [

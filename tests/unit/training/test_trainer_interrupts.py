@@ -31,6 +31,8 @@ SETTINGS = TrainingSettings(
     steps=7, epoch_steps=2, validate_every=3, save_every=4, log_every=3, precision="float32", device="cpu"
 )
 OPTIMISER = OptimiserSettings(learning_rate=2e-3)
+# What holds here holds at any depth.
+pytestmark = pytest.mark.usefixtures("shallow_unet")
 # After which steps each method stops.
 STOPS: dict[str, tuple[int, ...]] = {**dict.fromkeys(METHODS, (5,)), "supervised": (1, 2, 3, 4, 5, 6, 7)}
 # One that descends once a step, and one that descends twice and keeps scores over an epoch.
@@ -103,7 +105,8 @@ def test_stopped_after_any_step_it_ends_the_same(name, turns, tmp_path) -> None:
             assert stop.value.number == signal.SIGTERM
             assert f"step {turn} of 7" in stop.value.note and str(tmp_path) in stop.value.note
             assert load_card(tmp_path / "stopped" / LAST).step == turn
-    run(tmp_path / "stopped", name)
+    # As another process, which begins with other weights and draws other numbers.
+    run(tmp_path / "stopped", name, seed=5)
     assert left(tmp_path / "stopped") == left(tmp_path / "whole")
 
 

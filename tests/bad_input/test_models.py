@@ -142,11 +142,13 @@ def test_a_prediction_asked_for_wrongly_is_usage(bench, tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("there", ["mask.nii.gz", "mask.json"])
-def test_what_lies_where_a_mask_would_go_is_kept(there, bench, tmp_path) -> None:
-    (tmp_path / there).write_text("kept")
+def test_a_mask_is_replaced_if_that_is_asked_for_and_a_file_beside_it_never(bench, tmp_path) -> None:
     words = ["predict", bench.student, "--flair", bench.flair, "-o", tmp_path / "mask.nii.gz"]
-    bench.refuses(USAGE, *words, says=(there, "--overwrite"))
+    (tmp_path / "mask.json").write_text("kept")
+    for asked in ([], ["--overwrite"]):
+        bench.refuses(USAGE, *words, *asked, says=("mask.json",))
+    (tmp_path / "mask.json").rename(tmp_path / "mask.nii.gz")
+    bench.refuses(USAGE, *words, says=("mask.nii.gz", "--overwrite"))
     assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
     assert main([*map(str, words), "--overwrite"]) == 0
     assert nib.load(tmp_path / "mask.nii.gz").shape == nib.load(bench.flair).shape

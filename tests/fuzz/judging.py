@@ -172,6 +172,8 @@ def _check_right(path: Path, reader: str, result: Any) -> None:
         _check_equal(result[0], values)
     elif reader == "read_labels":
         codes = LABEL_SCHEMES["brats2018"]
+        # A scale factor may leave codes half of a small step beside whole numbers.
+        values = np.where(np.abs(values - np.round(values)) <= 0.0501, np.round(values), values)
         wanted = np.vectorize(lambda value: int(codes[int(value)]) if value in codes else 255)(values)
         _check_equal(result[0], wanted)
         _check_written(path, result[0], grid)

@@ -23,6 +23,8 @@ from limbeck.data.source import ITK, NIFTI, SUFFIXES, Source, looked_up, shown, 
 from limbeck.durable import replacing
 from limbeck.errors import DataError, UsageError, nearest
 
+# Programs spread a few codes over 8 bits or more; what lies in coarser steps may be anything.
+_COARSEST_STEP = 0.1
 # Of a value of a few units, where slope and intercept have 32 bits.
 _SLOPE_ERROR = 1e-6
 # A detached header would make a label map two files, which no rename replaces at once.
@@ -184,11 +186,11 @@ def _format(path: Path) -> _Format:
 def _without_steps(source: Source, voxels: NDArray[Any]) -> NDArray[Any]:
     """Codes as they were before a slope was put to them, as when a program saves `get_fdata()` under an old header.
 
-    Whole numbers come back from steps of less than 1 as the value that is nearest to each. If any other value occurs,
-    they were no whole numbers, and all stay as they are.
+    Whole numbers come back from small steps as the value that is nearest to each. If any other value occurs, they were
+    no whole numbers, and all stay as they are.
     """
     step = nifti.step(source) if voxels.dtype.kind == "f" and suffix(source.path) in NIFTI else 0.0
-    if not 0 < step < 1:
+    if not 0 < step <= _COARSEST_STEP:
         return voxels
     whole = np.round(voxels)
     near = np.abs(voxels - whole) <= step / 2 + _SLOPE_ERROR

@@ -195,7 +195,7 @@ def test_codes_that_a_program_scaled_come_back(tmp_path, phantoms, kind):
 
 def test_values_in_steps_of_half_a_code_stay_as_they_are(tmp_path, phantoms):
     labels = phantoms.head()[1].astype(np.uint8)
-    for slope, found in ((0.5, "unknown label 0.5"), (1.5, "unknown label 1.5")):
+    for slope, found in ((0.5, "unknown label 0.5"), (0.9, "unknown label"), (1.5, "unknown label 1.5")):
         image = nib.Nifti1Image(labels, phantoms.lps)
         image.header.set_slope_inter(slope, 0)
         nib.save(image, tmp_path / "seg.nii")

@@ -103,10 +103,9 @@ def test_a_file_that_is_replaced_never_lies_beside_the_json_of_another(bench: Be
         assert not one.path.exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exporting, "write_json", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(exporting, "write_json", stopped)
         bench.export(one.path, overwrite=True)
-    monkeypatch.undo()
     bench.export(one.path)
     assert one.path.exists()
 

@@ -100,15 +100,15 @@ def fabric_for(settings: TrainingSettings) -> Fabric:
     # Both of Lightning's halves share one logger, which belongs to whichever was imported last.
     for talkative in ("lightning.fabric", "lightning.fabric.utilities.rank_zero", "lightning.pytorch"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    if device.type == "cuda":
-        # torch keeps and restores the random state of the current device, which Fabric leaves as it is.
-        torch.cuda.set_device(device)
     devices = [device.index or 0] if device.type == "cuda" else 1
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if uses_bf16(settings.precision, device) else "32-true"
     if (launched := launch()).processes > 1:
         from limbeck.training.join import join  # noqa: PLC0415 - Lightning
 
         return join(launched, device, precision)
+    if device.type == "cuda":
+        # torch keeps and restores the random state of the current device, which Fabric sets for several alone.
+        torch.cuda.set_device(device.index or 0)
     return Fabric(accelerator=device.type, devices=devices, precision=precision)
 
 

@@ -16,7 +16,17 @@ from toy import SIZE, make
 from limbeck.errors import ModelError, ResourceError
 from limbeck.methods.saved import Card, load_card, load_part
 from limbeck.training import randomness
-from limbeck.training.checkpoint import BEST, LAST, Best, Position, restore, save_last, saved_card
+from limbeck.training.checkpoint import (
+    BEST,
+    LAST,
+    Best,
+    Position,
+    best_of,
+    restore,
+    save_best,
+    save_last,
+    saved_card,
+)
 from limbeck.training.log import Log, LogState
 from limbeck.training.optimise import Optimisers, OptimiserSettings
 
@@ -52,6 +62,16 @@ def test_a_position_comes_back_with_every_bit(tmp_path) -> None:
     card = saved(tmp_path, 5)
     found = restored(tmp_path, card)
     assert found == Position(5, Best(2, 0.25), True, LogState(7, {"loss": (0.1 + 0.2, 3.0)}))
+
+
+def test_a_finished_run_tells_of_the_best_weights_that_lie_there(tmp_path) -> None:
+    """Also where they are of steps that a kill has lost, and that came to other bits the second time."""
+    card, method = saved(tmp_path, 2), make("supervised")
+    save_best(tmp_path, method, card, 4, 0.75, Best(2, 0.25))
+    # The second time step 4 is no better than what the checkpoint of step 2 knows.
+    again = restored(tmp_path, card).best
+    assert save_best(tmp_path, method, card, 4, 0.2, again) == again == Best(2, 0.25)
+    assert best_of(tmp_path) == {"best_step": 4, "validation_dice": 0.75}
 
 
 def test_a_checkpoint_says_with_what_it_was_made(tmp_path) -> None:

@@ -71,8 +71,8 @@ class NetworkSettings:
 
     Attributes:
         network: unet is ACN's (GKD, RIRN), vnet PKDR's, resunet MTCM-KD's, nnunet CHOI's.
-        width: channels of the finest level, a multiple of 8; coarser levels double them (unet, vnet: 16; others: 32).
-        dropout: share of channels dropped after the first convolution (Myronenko, RIRN: 0.2; the others state none).
+        width: channels of the finest level, a multiple of 8; coarser ones have more (unet, vnet: 16; others: 32).
+        dropout: share of channels dropped after the first convolutions (Myronenko, RIRN: 0.2; the others state none).
     """
 
     # Weights that give the student no term of its own.

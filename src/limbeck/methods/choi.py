@@ -2,8 +2,7 @@
 
 **Paper.** Choi et al.: single-stage knowledge distillation with Barlow twins for segmentation from limited sequences,
 Computer Methods and Programs in Biomedicine 2023, 107644. Only the abstract, keywords and highlights were at hand, so
-this
-is a RECONSTRUCTION: the idea is theirs, the details below are not vouched for.
+this is a RECONSTRUCTION: the idea is theirs, the details below are not vouched for.
 
 **Idea.** Teacher (all sequences) and student (some) learn in one stage, one after the other in every iteration.
 In the latent space the student's channels are made to correlate with their twins of the teacher and with no other

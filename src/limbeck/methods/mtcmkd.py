@@ -23,11 +23,15 @@ score 1;
 z-scored images, where an operator's precedence leaves raw intensities (`limbeck import --normalisation raw`);
 one learning rate for all, where a scheduler that is made and never stepped leaves the student a 25th of it, and a first
 beta of 0.95;
-an epsilon above the fraction of Dice and Jaccard as well as below it, so that a class absent from crop and prediction
-scores 1, where the code gives it 0 (probabilities are summed over the crop, so that a softmax seldom comes that near).
+an epsilon of 1e-5 above the fraction of Dice and Jaccard as well as below it, so that a class absent from crop and
+prediction scores 1, where the code has 1e-7 below alone and gives it 0 (probabilities are summed over the crop, so that
+a softmax seldom comes that near).
 `as_published: true` restores all five (`batch_sum`, `legacy_slice_mean`, `raw`, and the last two). What lies outside
-the method is not restored: volumes resized to 128^3 by nearest neighbours, no augmentation (axis flips stay here), the
-plateau schedule and the early stop. The slice metric is a protocol's (`--protocol mtcmkd-as-published`).
+the method is not restored: volumes resized to 128^3 by nearest neighbours (crops here), no augmentation (the authors'
+recipe, configs/methods/mtcmkd.yaml, leaves axis flips of it), the plateau schedule, the early stop and a checkpoint
+chosen on the fold that is reported. The slice metric is a protocol's (`--protocol mtcmkd-as-published`).
+The student's convolutions start Xavier-normal, transposed ones too; the code draws its linear layers so as well and
+sets the biases of both to 0, but leaves transposed convolutions as torch makes them.
 The network is the caller's: by default ACN's, as for all methods here; the authors' is in configs/methods/mtcmkd.yaml.
 The teachers descend before the student in an iteration; the student learns from what they gave before.
 Students of FLAIR and T2 go beyond the published T1ce and T1.
@@ -239,6 +243,6 @@ class MTCMKD(Method[MTCMKDSettings]):
 
 
 def _xavier_normal(layer: nn.Module) -> None:
-    """The authors start the student's convolutions so, and leave the teachers' as torch makes them."""
+    """How the student's convolutions start; the teachers' stay as torch makes them, as the authors' do."""
     if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
         nn.init.xavier_normal_(layer.weight)

@@ -50,7 +50,7 @@ class Network(nn.Module, ABC):
             in_channels: sequences that it reads.
             out_channels: logits by voxel.
             width: channels at full size; each network's default is the published one.
-            dropout: share of whole channels set to zero after the first convolution, in training only. RIRN's text
+            dropout: share of whole channels set to zero after the first convolutions, in training only. RIRN's text
                 says 0.2, the other papers none.
 
         Raises:

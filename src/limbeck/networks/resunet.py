@@ -29,7 +29,7 @@ class ResUNet(Network):
     def __init__(self, in_channels: int, out_channels: int, width: int = 32, dropout: float = 0.0) -> None:
         """Make the network; the arguments are `Network`'s, the width a multiple of 4.
 
-        The weights are PyTorch's; MTCM-KD draws the student's anew.
+        The weights are PyTorch's; MTCM-KD draws the student's convolutions anew.
         """
         super().__init__(in_channels, out_channels, width, dropout)
         self.widths = (width, 2 * width, 4 * width, 8 * width)

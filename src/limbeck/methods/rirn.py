@@ -17,7 +17,7 @@ Eq. 9 -> their sum.
 **Departures.** Where the paper is silent or cannot be meant, this file takes:
 a complete non-local block on each network's bottleneck, in its forward pass, whose attention is CAR's relation: it fits
 the paper's 4.73 million parameters and 272.75 billion operations, and lets the teacher's relation be learnt from its
-own Dice (`car_in_forward: false`: queries and keys that CAR alone uses);
+own Dice (`car_in_forward: false`: queries and keys of full width that CAR alone uses, which fit as well);
 a softmax over keys for Eq. 6, which prints an exponential inside a softmax and would overflow, without a scale;
 the last decoder's output as the penultimate layer of CRR, and the teacher's mask for the student's features too;
 the normaliser of Eq. 7 as printed, although it bounds CAR by 0.016 (`car_norm: rows` makes it count);
@@ -59,7 +59,7 @@ from limbeck.losses import attention_distance, class_relation, critic_loss, fool
 from limbeck.methods.base import Context, Descent, Method, NetworkSettings, Objectives, Progress, weighted
 from limbeck.networks.critic import Critic
 from limbeck.networks.network import Network, Output
-from limbeck.networks.relation import NonLocal
+from limbeck.networks.relation import NonLocal, Relation
 from limbeck.target import Target
 
 CERTAIN = 0.0  # the logit of lambda = 0.5 in Eq. 2: above it the teacher takes a voxel for a region's
@@ -93,20 +93,18 @@ class RIRNSettings(NetworkSettings):
 
 
 class RelationalNetwork(nn.Module):
-    """A network whose bottleneck passes through a non-local block."""
+    """A network whose bottleneck passes through a non-local block, or has its relation beside it."""
 
     def __init__(self, network: Network, in_forward: bool) -> None:
         super().__init__()
         self.network = network
-        self.relation = NonLocal(network.widths[-1])
-        self.in_forward = in_forward
+        self.relation = (NonLocal if in_forward else Relation)(network.widths[-1])
 
     def forward(self, images: Tensor) -> tuple[Output, Tensor, Tensor]:
-        """Images `[B,k,D,H,W]` to the output, and the relation's queries and keys `[B,C/2,*]` (Eq. 6)."""
-        encoded = self.network.encode(images)
-        related, queries, keys = self.relation(encoded[-1])
-        bottleneck = related if self.in_forward else encoded[-1]
-        return self.network.decode((*encoded[:-1], bottleneck)), queries, keys
+        """Images `[B,k,D,H,W]` to the output, and the relation's queries and keys (Eq. 6)."""
+        *finer, bottleneck = self.network.encode(images)
+        related, queries, keys = self.relation(bottleneck)
+        return self.network.decode((*finer, related)), queries, keys
 
 
 class RIRN(Method[RIRNSettings]):

@@ -1,4 +1,4 @@
-"""The non-local block whose attention RIRN compares between teacher and student."""
+"""The blocks whose attention RIRN compares between teacher and student: within a network, and beside one."""
 
 from __future__ import annotations
 
@@ -36,6 +36,23 @@ class NonLocal(nn.Module):
         queries, keys, values = self.query(features), self.key(features), self.value(features)
         attended = attention(queries, keys, values).to(values.dtype)
         return features + self.project(attended), queries, keys
+
+
+class Relation(nn.Module):
+    """Queries and keys of features that pass by unchanged (RIRN, papers.md 3.2).
+
+    Two `1x1x1` convolutions to as many channels. With 128 they add 33,024 parameters: RIRN's 4.73 million as well.
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Make them for `channels`."""
+        super().__init__()
+        self.query = nn.Conv3d(channels, channels, 1)
+        self.key = nn.Conv3d(channels, channels, 1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features `[B,C,*]` to themselves, queries and keys `[B,C,*]`."""
+        return features, self.query(features), self.key(features)
 
 
 def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

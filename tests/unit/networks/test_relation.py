@@ -5,17 +5,17 @@ import torch
 from torch import nn
 from unit.networks.cost import multiply_accumulates, parameters
 
-from limbeck.networks.relation import NonLocal, attention
+from limbeck.networks.relation import NonLocal, Relation, attention
 from limbeck.networks.unet import UNet
 
 
 class Student(nn.Module):
-    """RIRN's student: the U-Net with the block on its coarsest level."""
+    """RIRN's student: the U-Net with a block on its coarsest level."""
 
-    def __init__(self):
+    def __init__(self, block):
         super().__init__()
         self.network = UNet(1, 3, 16)
-        self.relation = NonLocal(128)
+        self.relation = block(128)
 
     def forward(self, images):
         *finer, coarsest = self.network.encode(images)
@@ -23,12 +23,13 @@ class Student(nn.Module):
         return self.network.decode((*finer, features))
 
 
-def test_size_and_cost_are_rirns():
+@pytest.mark.parametrize(("block", "millions"), [(NonLocal, 4.7327), (Relation, 4.7326)])
+def test_size_and_cost_are_rirns(block, millions):
     """As thop counts: group normalisation has no parameters, and each upsampled element costs one operation."""
     with torch.device("meta"):
-        student = Student()
+        student = Student(block)
     norms = [layer for layer in student.modules() if isinstance(layer, nn.GroupNorm)]
-    assert round((parameters(student) - parameters(*norms)) / 1e6, 4) == 4.7327
+    assert round((parameters(student) - parameters(*norms)) / 1e6, 4) == millions
     size = (1, 1, 160, 192, 128)
     upsampled = sum(level.numel() for level in student(torch.empty(size, device="meta")).decoded)
     assert round((multiply_accumulates(student, *size).total() + upsampled) / 1e9, 4) == 272.7543

@@ -66,7 +66,8 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help with defaults, where there is something to say."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        silent = action.default is None or action.default is False or action.default == []
+        return action.help if silent else super()._get_help_string(action)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

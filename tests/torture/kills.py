@@ -1,6 +1,6 @@
 """Kill commands at random moments, give them again, and see whether what they leave is whole and ends the same.
 
-    python tests/torture/kills.py [--kills 240] [--only NAME ...] [--seed 0] [--out FILE]
+    python tests/torture/kills.py [--kills 280] [--only NAME ...] [--seed 0] [--out FILE]
 
 Each series starts a command in a fresh folder, kills it up to three times, lets it end, and compares the end with that
 of a command that nobody disturbed. After every kill each file under a final name is read and compared with its

@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--cases",
         default="3",
         metavar="N|NAMES",
-        help="cases to look at: so many from hard to easy, or A,B (default: 3)",
+        help="cases to look at: so many from hard to easy, or A,B",
     )
     parser.add_argument(
         "--label",

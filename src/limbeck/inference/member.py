@@ -50,7 +50,7 @@ class Member:
 
     @property
     def weights(self) -> dict[str, str]:
-        """Name -> SHA-256 of the files that prediction needs; what only training needs is not among them."""
+        """Name -> SHA-256 of the files of weights, co-trained teachers' among them; states of training are not."""
         return {name: digest for name, digest in self.card.files.items() if name.startswith(WEIGHTS)}
 
     def identity(self) -> dict[str, object]:

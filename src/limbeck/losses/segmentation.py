@@ -93,12 +93,13 @@ def binary_cross_entropy_dice(logits: Tensor, targets: Tensor, squared: bool = T
 
 @full_precision
 def region_dice(logits: Tensor, targets: Tensor, smooth: float = EPSILON) -> Tensor:
-    """The soft Dice loss summed over channels that each decide alone: scalar in `[0, C]` (RIRN Eq. 1, as in ACN).
+    """The soft Dice loss summed over channels that each decide alone: scalar in `[0, C]` (RIRN Eq. 1).
 
     Args:
         logits: `[B,C,*]`; RIRN's channels are WT, TC and ET.
         targets: `[B,C,*]`, 0 or 1.
-        smooth: as in `soft_dice`; so small that any trace of an absent channel costs nearly 1.
+        smooth: as in `soft_dice`, above the fraction too, where ACN has none; so small that any trace of an absent
+            channel costs nearly 1.
     """
     return soft_dice(logits.sigmoid(), targets, smooth=smooth).sum()
 

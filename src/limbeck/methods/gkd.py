@@ -18,10 +18,10 @@ four classes (background and three labels; regions are formed from the arg-max);
 T = 4 and the factor T^2, as EMKD, whose losses these resemble (Eq. 1 prints no T^2: `t2_scale: false`);
 cross-entropy and Dice of equal weight, Dice with squared denominators over the three foreground classes;
 masks brought to a level's size by nearest neighbour (`mask_resize`);
-the order of the masks is the one that Table 4 favours, and the other one there is `mask_order: et-tc-wt`;
 CRAD by sample, averaged over the samples whose resized mask is not empty, and exactly 0 if none is;
 ACN's U-Net for both sides, since the paper adopts ACN's protocol, without the dropout of 0.2 that ACN's code has on its
 coarsest level.
+Table 4's other order of the masks is `mask_order: et-tc-wt`.
 Students of more than one sequence go beyond the paper, which has four students of one.
 
 **Weights.** Published (Eq. 7): segmentation 1, soft labels 0.75, region attention 0.9. Ours are the same, on these

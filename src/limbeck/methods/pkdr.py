@@ -33,9 +33,10 @@ Eq. 3 binarises the prediction, which has no gradient: probabilities stand in fo
 whole batch as in ProtoKD (`dice_denominator: plain` is Eq. 3 as printed).
 Eq. 5 and 6 are cross-entropies, whose floor is the teacher's entropy (about 2 at T = 10): the terms here are what
 lies above that floor. Their gradients are those of the paper; their logged values can reach 0.
-As printed they have no factor T^2 (`t2_scale: true` adds it), so that at T = 10 their gradient is some 1/45 of that
-at T = 1: next to the other terms they are nearly idle.
-The network is the caller's: by default ACN's, as for all methods here; the paper's VNet is in
+As printed they have no factor T^2 (`t2_scale: true` adds it), so that the gradient of Eq. 5, at T = 10, is some 1/45 of
+that at T = 1, which next to the other terms is nearly idle; that of Eq. 6, at T = 5, is some 1/13.
+The network is the caller's: by default ACN's, as for all methods here; a VNet, which is all that
+the paper says, as ProtoKD has it, is in
 configs/methods/pkdr.yaml.
 Students of more than one sequence go beyond the paper, which has four students of one.
 

@@ -18,7 +18,8 @@ a head of a `3x3x3` convolution to half the channels, batch normalisation, ReLU 
 the weight 0.7 of Eq. 9 for the patches here too (the text says "combined").
 A voxel counts for a region only if it counts for those around it, too, so that a mask holds one label a voxel; each
 sigmoid by itself may say otherwise.
-The network is the caller's: by default ACN's, as for all methods here; the paper's VNet is in
+The network is the caller's: by default ACN's, as for all methods here; a VNet, which is all that
+the paper says, as ProtoKD has it, is in
 configs/methods/pkdr_teacher.yaml.
 Eq. 3 binarises the prediction, which has no gradient: probabilities stand in for it, with squared denominators over the
 whole batch as in ProtoKD (`dice_denominator: plain` is Eq. 3 as printed).

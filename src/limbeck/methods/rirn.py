@@ -27,7 +27,9 @@ a critic of two `4x4x4` convolutions with stride 2, of 64 channels and a LeakyRe
 Adam's betas 0.9 and 0.99 as in ACN, and the weight decay of the networks;
 Dice with squared denominators, summed over the three regions, as in ACN, but for an epsilon of 1e-7 above the fraction
 as below it;
-pairs with an empty mask left out of CRR, whose masks are nested as published;
+pairs with an empty mask left out of CRR, whose masks are nested as published and whose mean is over all samples, those
+without a pair at 0;
+a first convolution of the student for its own sequences alone, without zeros for the others;
 the student's, the teacher's and the critic's descents in one iteration from the same forward pass.
 A voxel counts for a region only if it counts for those around it, too, so that a mask holds one label a voxel; each
 sigmoid by itself may say otherwise.
@@ -38,8 +40,8 @@ Of a subset of all four sequences the student has the teacher's input: plain co-
 
 **Weights.** Published (Eq. 9): 1 each. Ours are the same: Dice is a sum over three regions, CRR a sum over six ordered
 pairs, CAR is divided by channels times positions, the adversarial terms are means over the critic's map. At the start
-CRR's gradient is by far the largest (some thirty times that of Dice), and CAR's the smallest. Dice alone teaches
-nothing on a crop without tumour.
+CRR's gradient is the largest (three to thirty times that of Dice, by crop and seed), and CAR's the smallest. Dice alone
+teaches nothing on a crop without tumour.
 The game at weight 1 needs the paper's low rate: at 2e-3, that of configs/common.yaml, the student was seen to saturate
 and to stop learning (docs/results/five-methods.md); ACN weighs its own adversarial terms 0.001 and less.
 """

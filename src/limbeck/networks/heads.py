@@ -34,7 +34,7 @@ class PatchHead(nn.Module):
 class Projector(nn.Module):
     """PKDR's projector (papers.md 2.2): features to the embeddings that are compared, `C -> C -> C/2`.
 
-    Two `1x1x1` convolutions with ReLU between them: 256 to 128 channels as published.
+    Two `1x1x1` convolutions with ReLU between them: 256 to 128 channels.
     """
 
     def __init__(self, channels: int) -> None:

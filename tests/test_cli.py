@@ -73,11 +73,14 @@ def test_help_says_what_each_option_does(command: str, capsys: pytest.CaptureFix
     assert main([command, "--help"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: limbeck {command}")
-    assert "None" not in shown and "False" not in shown
+    assert "None" not in shown and "False" not in shown and "[]" not in shown
+    assert not re.search(r"\(default: [^)]*\)\s+\(default: ", shown), "a default is told once"
     parser = argparse.ArgumentParser()
     importlib.import_module(f"limbeck.commands.{COMMANDS[command][0]}").configure(parser)
     for action in parser._actions:
         assert action.help and action.help.split()[0] in shown
+    if any(action.default == 0 and action.default is not False for action in parser._actions):
+        assert re.search(r"\(default:\s+0", shown), "no default is a default of 0"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

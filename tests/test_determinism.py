@@ -46,14 +46,14 @@ def commands(source: str, processes: str, runs: list[str]) -> list[list[str]]:
 
     Args:
         source: what the folder of patients is called.
-        processes: how many import.
+        processes: how many import and inspect.
         runs: the order in which runs are named.
     """
     working = ["--spacing", "9", "--workers", processes]
     training = ["--data", "cohort", "--out", "runs", "--steps", "3", *SMALL]
     return [
         ["import", source, *working, "--out", "cohort"],
-        ["inspect", source, "--json", "--workers", "1"],
+        ["inspect", source, "--json", "--workers", processes],
         ["train", "supervised", "--subset", "flair", *training],
         ["train", "supervised", "--subset", "flair", "--seed", "1", *training],
         ["train", "dropout", *training],

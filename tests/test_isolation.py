@@ -66,7 +66,7 @@ def main_commands(out: Path, patients: Path) -> list[list[str]]:
         ["info"],
         ["methods"],
         ["phantom", "--cases", "1", "--spacing", "6", "--workers", "1", "--out", phantoms],
-        ["import", patients, "--spacing", "6", "--workers", "1", "--out", cohort],
+        ["import", patients, "--spacing", "6", "--workers", "2", "--out", cohort],
         ["inspect", phantoms],
         ["train", "supervised", "--subset", "all", "--workers", "1", *training],
         ["train", "gkd", "--subset", "flair", "--teacher", runs / "supervised-*", *training],
@@ -75,7 +75,7 @@ def main_commands(out: Path, patients: Path) -> list[list[str]]:
         ["pack", gkd, "--out", out / "model"],
         ["export", out / "model", "-o", out / "onnx"],
         ["predict", out / "model", "--folder", phantoms, "-o", out / "masks"],
-        ["benchmark", out / "matrix.yaml", "--data", cohort, "--workers", "1", "--out", out / "benchmark"],
+        ["benchmark", out / "matrix.yaml", "--data", cohort, "--out", out / "benchmark"],
         ["demo", "--out", out / "demo", "--cases", "3", "--steps", "1", "--spacing", "6", "--patch", "32"],
     ]
     return [[str(word) for word in words] for words in commands]

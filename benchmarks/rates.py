@@ -30,7 +30,6 @@ from limbeck.anatomy import Subset
 from limbeck.data.cohort import import_cohort
 from limbeck.data.importers import detect_layout
 from limbeck.durable import write_text
-from limbeck.evaluation.evaluate import voxel_edges_mm
 from limbeck.evaluation.metrics import STANDARD, score
 from limbeck.inference.predictor import load
 from limbeck.methods import METHODS
@@ -64,7 +63,7 @@ def of_cases(folder: Path, width: int, side: int, rounds: int, spacing: float) -
     predictor = load(folder / "model")
     case, flair = cohort.cases[0], Subset.parse("flair")
     reference, grid = case.reference()
-    near, edges = np.roll(reference, 2, axis=0), voxel_edges_mm(grid.affine)
+    near, edges = np.roll(reference, 2, axis=0), grid.spacing_mm
     return {
         "import_seconds": imported,
         "inference_seconds": _median(lambda: predictor.segment_case(case, flair), rounds),

@@ -29,12 +29,12 @@ from limbeck.data.splits import Fold, FoldRecord, read_split, record_hash
 from limbeck.durable import write_json, write_text
 from limbeck.errors import ModelError, UsageError
 from limbeck.evaluation.eligible import FOLD, TAUGHT, seen_by, use_in_words
-from limbeck.inference.predictor import DONE, Predictor
+from limbeck.inference.predictor import Predictor
 from limbeck.lock import held, holder
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method
 from limbeck.methods.precision import uses_bf16
-from limbeck.methods.saved import Card, read_card
+from limbeck.methods.saved import DONE, Card, load_card
 from limbeck.methods.shared_teacher import SharedTeacher
 from limbeck.request import SECTIONS, Experiment, RunSettings, plan
 from limbeck.scoring import held_out, validation
@@ -309,10 +309,9 @@ def unfinished(runs: Mapping[Path, Ready]) -> dict[Path, Ready]:
     done = {folder: (folder / DONE).is_file() for folder in runs}
     for folder in (folder for folder, is_done in done.items() if is_done):
         try:
-            # Not the generation before, which stands in for a damaged one while a run learns.
-            read_card(folder / BEST)
+            load_card(folder / BEST)
         except ModelError as error:
-            raise ModelError(f"{folder / BEST}: {error}: mend it, or move the folder away to train it again") from error
+            raise ModelError(f"{error}: mend it, or move the folder away to train it again") from error
     return {folder: runs[folder] for folder in left_of(done, next(iter(runs.values())).experiment.training)}
 
 

@@ -23,10 +23,10 @@ from limbeck.evaluation.protocol import Protocol, check_metrics, find
 from limbeck.evaluation.table import Row
 from limbeck.evaluation.threshold import post_processing, stored_step
 from limbeck.inference.crop import crop_of
-from limbeck.inference.predictor import DONE, Predictor, check_normalisation, checkpoint_folder, load
+from limbeck.inference.predictor import Predictor, check_normalisation, checkpoint_folder, load
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, uses_bf16
-from limbeck.methods.saved import Card, load_card
+from limbeck.methods.saved import DONE, Card, load_card
 from limbeck.version import __version__
 
 

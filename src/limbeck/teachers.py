@@ -7,8 +7,9 @@ from limbeck.data.cohort import Cohort
 from limbeck.data.splits import Fold
 from limbeck.errors import ModelError
 from limbeck.evaluation.eligible import learnt_from
-from limbeck.inference.predictor import DONE, Predictor, load
+from limbeck.inference.predictor import Predictor, load
 from limbeck.methods import find
+from limbeck.methods.saved import DONE
 from limbeck.request import Experiment
 
 

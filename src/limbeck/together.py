@@ -17,8 +17,8 @@ from limbeck.anatomy import Subset
 from limbeck.data.cohort import Cohort
 from limbeck.errors import ModelError, PartialError, UsageError, require
 from limbeck.experiment import Experiment, Ready, plan, prepare, refuse_to_begin, train_runs, unfinished
-from limbeck.inference.predictor import DONE
 from limbeck.methods import find
+from limbeck.methods.saved import DONE
 from limbeck.training.checkpoint import saved_card
 from limbeck.training.optimise import DivergedError
 from limbeck.training.record import EXPERIMENT

@@ -32,7 +32,7 @@ from segmenting import GRID, write_patient
 
 from limbeck.anatomy import LABEL_SCHEMES
 from limbeck.cli import main
-from limbeck.methods.saved import CARD
+from limbeck.methods.saved import CARD, DONE
 
 MODEL, DATA = 4, 3
 # Of the processor, and on the clock of a machine that may have other work.
@@ -151,6 +151,8 @@ def known(root: Path) -> dict[tuple[Kind, str], list[NDArray[np.uint8]]]:
     former, last = root / "former", root / "last"
     for target in (former, last):
         shutil.copytree(folders["run"], target)
+    # Of a run that still learns.
+    (former / DONE).unlink()
     (former / "best" / CARD).unlink()
     shutil.rmtree(last / "best")
 

@@ -16,7 +16,7 @@ from limbeck.anatomy import Subset
 from limbeck.inference.packing import pack
 from limbeck.methods import build, find
 from limbeck.methods.base import Context
-from limbeck.methods.saved import CARD, PREVIOUS, Card, save
+from limbeck.methods.saved import CARD, DONE, PREVIOUS, Card, save
 
 Kind: TypeAlias = Literal["run", "folder", "pack"]
 SPACING_MM = 3.0
@@ -41,7 +41,7 @@ def run_of(folder: Path, method: str, fold: int) -> Path:
         save(folder / place, made, dataclasses.replace(card, step=step), state)
     (folder / "experiment.yaml").write_text("method: supervised\nsubset: flair\nfold: 0\n")
     (folder / "environment.json").write_text(json.dumps({"sessions": [{"training_cases": 7, "use": "all"}]}))
-    (folder / "DONE").write_text('{"best_step": 4, "validation_dice": 0.5}\n')
+    (folder / DONE).write_text('{"best_step": 4, "validation_dice": 0.5}\n')
     return folder
 
 

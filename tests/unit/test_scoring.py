@@ -25,9 +25,9 @@ from limbeck.experiment import plan, run
 from limbeck.inference.predictor import load
 from limbeck.methods import build, find
 from limbeck.methods.base import Context
-from limbeck.methods.saved import Card, save
+from limbeck.methods.saved import DONE, Card, save
 from limbeck.normalisation import Normalisation
-from limbeck.scoring import DONE, evaluate_run, plan_evaluation
+from limbeck.scoring import evaluate_run, plan_evaluation
 from limbeck.target import Target
 
 SUBSETS = (Subset.parse("flair"),)

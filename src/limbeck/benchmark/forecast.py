@@ -17,9 +17,9 @@ from limbeck.batch import Batch, View
 from limbeck.benchmark.cells import Cell, Plan
 from limbeck.benchmark.state import results_of
 from limbeck.benchmark.survey import Survey
-from limbeck.inference.predictor import DONE
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, Progress
+from limbeck.methods.saved import DONE
 from limbeck.training.optimise import Optimisers
 from limbeck.training.trainer import fabric_for
 

@@ -19,10 +19,9 @@ from limbeck.errors import DataError, ModelError
 from limbeck.evaluation import table
 from limbeck.evaluation.table import RAW, Row
 from limbeck.experiment import digest_of
-from limbeck.inference.predictor import DONE
 from limbeck.lock import held
 from limbeck.methods import fields
-from limbeck.methods.saved import load_card
+from limbeck.methods.saved import DONE, load_card
 from limbeck.received import read_json
 from limbeck.training.record import EXPERIMENT, read_experiment
 
@@ -66,7 +65,6 @@ def verified(folder: Path) -> Run:
             f"{folder} was edited: its experiment.yaml has hash {digest[:8]}, its weights were trained by "
             f"{trained[:8]}: {advice}"
         )
-    # The generation before stands in for a damaged one while a run learns; a finished run has one best.
     if card.step != best:
         raise ModelError(
             f"{folder} was edited: its best step is {best}, its best checkpoint of step {card.step}: {advice}"

@@ -24,8 +24,8 @@ from limbeck.errors import LimbeckError, ResourceError
 from limbeck.evaluation import table
 from limbeck.evaluation.protocol import find
 from limbeck.experiment import prepare, run_ready
-from limbeck.inference.predictor import DONE, checkpoint_folder
-from limbeck.methods.saved import load_card
+from limbeck.inference.predictor import checkpoint_folder
+from limbeck.methods.saved import DONE, load_card
 from limbeck.scoring import evaluate_run
 from limbeck.version import __version__
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def tell_unfinished(model: Path, members: Sequence[Member]) -> None:
     """Say so if a model, of such members, is the folder of a run that is not finished; a pack always is."""
-    from limbeck.inference.predictor import DONE  # noqa: PLC0415 - torch
+    from limbeck.methods.saved import DONE  # noqa: PLC0415 - torch
     from limbeck.training.record import EXPERIMENT  # noqa: PLC0415
 
     if (model / EXPERIMENT).is_file() and not (model / DONE).is_file():

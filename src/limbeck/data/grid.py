@@ -60,9 +60,14 @@ class Grid:
         return float(x), float(y), float(z)
 
     @property
+    def voxel_mm3(self) -> float:
+        """Volume of one voxel in mm³, rounded: a threshold is not decided by an affine's last digit."""
+        return round(float(abs(np.linalg.det(self.affine[:3, :3]))), 6)
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of one voxel in millilitres."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+        return self.voxel_mm3 / 1000
 
     @property
     def orientation(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,12 +140,12 @@ def evaluate(
 
 
 class _Prediction(NamedTuple):
-    """What is scored: two label maps of one shape, and the matrix from their voxels to mm."""
+    """What is scored: two label maps of one shape, and the grid that they were cut from."""
 
     subset: Subset
     labels: NDArray[np.uint8]
     reference: NDArray[np.uint8]
-    affine: NDArray[Any]
+    grid: Grid
 
 
 def _predicted(
@@ -167,7 +167,7 @@ def _predicted(
             )
         if masks is not None:
             masks.write(case.id, subset, labels, grid)
-        yield _Prediction(subset, labels[part], reference[part], grid.affine)
+        yield _Prediction(subset, labels[part], reference[part], grid)
 
 
 @dataclass(frozen=True)
@@ -180,15 +180,15 @@ class _Judge:
 
     def rows(self, case: str, prediction: _Prediction) -> list[Row]:
         """The rows of one prediction, raw and after each step."""
-        subset, labels, reference, affine = prediction
-        spacing = voxel_edges_mm(affine)
+        subset, labels, reference, grid = prediction
+        spacing, voxel_mm3 = grid.spacing_mm, grid.voxel_mm3
         try:
-            raw = score(labels, reference, spacing, self.metrics)
+            raw = score(labels, reference, spacing, self.metrics, voxel_mm3)
             scores = {RAW: raw}
             for step in self.steps:
-                after = step.apply(labels, _voxel_mm3(affine))
+                after = step.apply(labels, voxel_mm3)
                 unchanged = np.array_equal(after, labels)
-                scores[step.name] = raw if unchanged else score(after, reference, spacing, self.metrics)
+                scores[step.name] = raw if unchanged else score(after, reference, spacing, self.metrics, voxel_mm3)
         except DataError as error:
             raise DataError(f"case {case} from {subset}: {error}") from error
         return [
@@ -237,13 +237,3 @@ def _finished(pending: _Pending | None, journal: Journal | None) -> list[Row]:
 def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
     if progress is not None:
         progress(done, total)
-
-
-def voxel_edges_mm(affine: NDArray[Any]) -> tuple[float, float, float]:
-    """Lengths of a voxel's three edges in mm: the norms of the affine's columns."""
-    first, second, third = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)
-    return float(first), float(second), float(third)
-
-
-def _voxel_mm3(affine: NDArray[Any]) -> float:
-    return float(abs(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))

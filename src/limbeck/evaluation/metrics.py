@@ -138,7 +138,8 @@ def lesion_hd95_mm(pair: Pair) -> float:
 def legacy_slice_mean(pair: Pair) -> float:
     """MTCM-KD's published score (papers 4.4): the mean Dice of all sagittal slices, empty ones counting 1.
 
-    It exists only to reproduce published numbers; nothing may be ranked by it. `limbeck.overlap` has it in torch.
+    Slices are planes of the file's first axis, which runs from ear to ear in BraTS's files and need not elsewhere. It
+    exists only to reproduce published numbers; nothing may be ranked by it. `limbeck.overlap` has it in torch.
     """
     shared, predicted, expected = (
         np.count_nonzero(mask, axis=(1, 2))
@@ -178,6 +179,7 @@ def score(
     reference: NDArray[np.integer],
     spacing: Spacing,
     metrics: Sequence[str] = STANDARD,
+    voxel_mm3: float | None = None,
 ) -> list[Score]:
     """Every metric of every region, regions first, in the order of `Region` and of `metrics`.
 
@@ -186,6 +188,7 @@ def score(
         reference: label map on the same grid.
         spacing: voxel edges in mm, one for each axis.
         metrics: names in `METRICS`.
+        voxel_mm3: a voxel's volume, if its edges are not at right angles.
 
     Raises:
         DataError: shapes differ, a code is none of `Label`, or the spacing does not fit.
@@ -197,7 +200,7 @@ def score(
     scores = []
     for region in Region:
         members = np.isin(np.arange(len(Label)), [int(label) for label in region.labels])
-        pair = Pair(members[prediction[box]], members[reference[box]], spacing, sagittal_slices=reference.shape[0])
+        pair = Pair(members[prediction[box]], members[reference[box]], spacing, voxel_mm3, reference.shape[0])
         for name, function in functions.items():
             scores.append(Score(region, name, function(pair), pair.empty))
     return scores

@@ -20,16 +20,25 @@ class Pair:
         prediction: bool mask `[X,Y,Z]`, cropped.
         reference: bool mask of the same shape.
         spacing: voxel edges in mm, one for each axis.
+        voxel_mm3: a voxel's volume.
         sagittal_slices: how many planes of the first axis the whole image has.
     """
 
-    def __init__(self, prediction: Mask, reference: Mask, spacing: Spacing, sagittal_slices: int | None = None) -> None:
+    def __init__(
+        self,
+        prediction: Mask,
+        reference: Mask,
+        spacing: Spacing,
+        voxel_mm3: float | None = None,
+        sagittal_slices: int | None = None,
+    ) -> None:
         """Crop.
 
         Args:
             prediction: bool mask `[X,Y,Z]`.
             reference: bool mask of the same shape.
             spacing: voxel edges in mm, one for each axis.
+            voxel_mm3: a voxel's volume, if its edges are not at right angles.
             sagittal_slices: of the whole image, if the masks are cut out of one.
 
         Raises:
@@ -42,6 +51,7 @@ class Pair:
         box = occupied_box(prediction | reference)
         self.prediction, self.reference = prediction[box], reference[box]
         self.spacing = tuple(spacing)
+        self.voxel_mm3 = float(np.prod(spacing)) if voxel_mm3 is None else voxel_mm3
         self.sagittal_slices = prediction.shape[0] if sagittal_slices is None else sagittal_slices
 
     @cached_property
@@ -58,11 +68,6 @@ class Pair:
     def shared_voxels(self) -> int:
         """The overlap."""
         return int(np.count_nonzero(self.prediction & self.reference))
-
-    @property
-    def voxel_mm3(self) -> float:
-        """A voxel's volume."""
-        return float(np.prod(self.spacing))
 
     @property
     def empty(self) -> str:

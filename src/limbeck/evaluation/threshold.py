@@ -58,7 +58,7 @@ def post_processing(folder: Path, cohort: Cohort, predictor: Predictor, protocol
             for subset in subsets:
                 if subset.within(case.present):
                     labels = predictor.segment_case(case, subset, crop)
-                    yield labels[part], reference[part], grid.voxel_ml * 1000.0
+                    yield labels[part], reference[part], grid.voxel_mm3
 
     step = choose(pairs())
     choice = {
@@ -74,7 +74,12 @@ def post_processing(folder: Path, cohort: Cohort, predictor: Predictor, protocol
 
 
 def stored_step(folder: Path, card: Card, protocol: Protocol, needed: bool = False) -> DropSmallEnhancing | None:
-    """The step that was chosen for this checkpoint before, on the validation cases of the run's own cohort."""
+    """The step that was chosen for this checkpoint before, on the validation cases of the run's own cohort.
+
+    Raises:
+        ModelError: the run's record of its thresholds, or of its fold, is damaged.
+        UsageError: one is `needed`, and none was chosen.
+    """
     choice = _choices(folder).get(protocol.id, {})
     try:
         if choice and choice["checkpoint"] == card.files and choice["data"] == card.origin.get("data"):

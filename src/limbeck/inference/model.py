@@ -167,7 +167,7 @@ class Model:
         scored = Scored(total.div_(len(predictors)), brain, geometry, predictors[0].card.target)
         labels = scored.labels()
         if processing is not None:
-            labels = processing.apply(labels, geometry.grid.voxel_ml * 1000)
+            labels = processing.apply(labels, geometry.grid.voxel_mm3)
         return Segmentation(labels, scored, geometry.grid, scored.target, patient.choice, patient.warnings)
 
     def segment(

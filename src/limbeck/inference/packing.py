@@ -18,8 +18,7 @@ from limbeck.errors import ModelError, ResourceError, UsageError
 from limbeck.inference.member import WEIGHTS, Member, member_of_run
 from limbeck.inference.model_card import HALF, model_card
 from limbeck.inference.pack import MEMBERS, PACK, README, Pack, contents, is_pack, plain_name, read_pack, unlike
-from limbeck.inference.predictor import DONE
-from limbeck.methods.saved import CARD, load_part, write_part
+from limbeck.methods.saved import CARD, DONE, load_part, write_part
 from limbeck.received import read_json
 
 

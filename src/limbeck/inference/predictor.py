@@ -25,9 +25,6 @@ from limbeck.methods.precision import Precision, pick_device, uses_bf16
 from limbeck.methods.saved import CARD, PREVIOUS, Card, load_card, load_method
 from limbeck.normalisation import Normalisation
 
-# Written last into a run's folder: what lies there is finished.
-DONE = "DONE"
-
 
 @dataclass(frozen=True)
 class Predictor:

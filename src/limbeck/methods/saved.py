@@ -36,6 +36,8 @@ from limbeck.version import __version__
 FORMAT = 1
 CARD = "checkpoint.json"
 PREVIOUS = "previous.json"
+# Written last into a run's folder: what lies there is finished.
+DONE = "DONE"
 LOG = logging.getLogger(__name__)
 # A thousandth of this is read in the worst case that was seen.
 _MOST_CARD_BYTES = 2**22
@@ -166,7 +168,9 @@ def save(folder: Path, method: Method[Any], card: Card, state: dict[str, torch.T
 
 
 def load_card(folder: Path, tell: bool = True) -> Card:
-    """The newest whole generation's card, its files verified; a damaged one is reported, and the one before it used.
+    """The newest whole generation's card, its files verified.
+
+    While a run learns, a damaged one is reported and the one before it used; a finished run has no other to give.
 
     Args:
         folder: holds the generations.
@@ -176,7 +180,7 @@ def load_card(folder: Path, tell: bool = True) -> Card:
         ModelError: there is none, or every one is damaged; the message says how.
     """
     problems: list[str] = []
-    for name in (CARD, PREVIOUS):
+    for name in (CARD,) if (folder.parent / DONE).is_file() else (CARD, PREVIOUS):
         # A link that leads nowhere is there, too, and is told.
         if not os.path.lexists(folder / name):
             continue

@@ -183,3 +183,12 @@ def test_downsampling_blurs_as_much_as_a_mean_over_the_new_voxel(factor):
     # A factor of 3 meets voxels head on, so that interpolation adds no blur of its own there.
     own = 0.25 if factor % 2 == 0 else 0.0
     assert torch.allclose(variance[5:10], torch.tensor((factor**2 - 4) / 12 + own), rtol=0.1)
+
+
+def test_a_grid_s_edges_are_the_norms_of_its_columns_and_its_volume_is_theirs() -> None:
+    turn = np.array([[np.cos(0.3), -np.sin(0.3), 0], [np.sin(0.3), np.cos(0.3), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([0.9, -1.1, 5.0])
+    grid = Grid.of((4, 5, 6), affine)
+    assert grid.spacing_mm == pytest.approx((0.9, 1.1, 5.0))
+    assert (grid.voxel_mm3, grid.voxel_ml) == (4.95, 0.00495)

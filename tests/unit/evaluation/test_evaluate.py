@@ -1,22 +1,18 @@
 """Evaluation: every case and subset once, with the spacing of the scan's own grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from limbeck.anatomy import Region, Subset
+from limbeck.data.grid import Grid
 from limbeck.errors import DataError
-from limbeck.evaluation.evaluate import Source, evaluate, voxel_edges_mm
+from limbeck.evaluation.evaluate import Source, evaluate
 from limbeck.evaluation.journal import Journal
 from limbeck.evaluation.masks import MaskFolder
 
 SUBSETS = [Subset.parse("t1ce"), Subset.parse("flair+t2")]
-
-
-@dataclass(frozen=True)
-class Grid:
-    affine: np.ndarray
 
 
 @dataclass
@@ -24,6 +20,9 @@ class Case:
     present = (True, True, True, True)
     id: str
     at: int
+    affine: np.ndarray = field(
+        default_factory=lambda: np.array([[0, 0, -0.5, 9], [0, 0.8, 0, 9], [2.5, 0, 0, 9], [0, 0, 0, 1]])
+    )
     reads: int = 0
 
     def reference(self):
@@ -31,7 +30,7 @@ class Case:
         labels = np.zeros((10, 4, 4), dtype=np.uint8)
         labels[self.at, 1, 1] = 3
         # First axis of the array runs along the patient's z, in steps of 2.5 mm.
-        return labels, Grid(np.array([[0, 0, -0.5, 9], [0, 0.8, 0, 9], [2.5, 0, 0, 9], [0, 0, 0, 1]]))
+        return labels, Grid.of(labels.shape, self.affine)
 
 
 def always_at_two(case, subset):
@@ -79,12 +78,17 @@ def test_the_case_is_named_when_its_prediction_does_not_fit():
         measured([Case("b", 6)], lambda case, subset: np.zeros((9, 4, 4), dtype=np.uint8))
 
 
-def test_voxel_edges_are_the_norms_of_the_columns():
-    angle = 0.3
-    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-    affine = np.eye(4)
-    affine[:3, :3] = turn @ np.diag([0.9, -1.1, 5.0])
-    assert voxel_edges_mm(affine) == pytest.approx((0.9, 1.1, 5.0))
+def test_volumes_are_those_of_the_grid_even_where_its_axes_lean():
+    """A voxel of 1 x 1 x 3 mm that leans: its third edge is longer than 3 mm, its volume is not."""
+    lean = np.array([[1, 0, 0, 0], [0, 1, 0.5, 0], [0, 0, 3, 0], [0, 0, 0, 1.0]])
+    rows = evaluate(
+        lambda case, subset: np.zeros((10, 4, 4), dtype=np.uint8),
+        [Case("a", 2, lean)],
+        SUBSETS[:1],
+        ("volume_error_ml",),
+        source=SOURCE,
+    )
+    assert [row.value for row in rows] == [-0.003] * 3
 
 
 class WithoutSmall:

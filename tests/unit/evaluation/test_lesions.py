@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from limbeck.data.grid import Grid
 from limbeck.evaluation.lesions import match
 from limbeck.evaluation.metrics import hd95_mm, lesion_dice, lesion_hd95_mm
 from limbeck.evaluation.pair import Pair
@@ -168,3 +169,15 @@ def test_sharing_and_cropping_change_nothing(seed, monkeypatch):
     assert scores(prediction, reference, spacing) == pytest.approx(expected, rel=1e-12)
     monkeypatch.setattr("limbeck.evaluation.surfaces._SMALL_BOX_VOXELS", 0)
     assert scores(prediction, reference, spacing) == pytest.approx(expected, rel=1e-12)
+
+
+def test_how_single_precision_rounds_a_turned_grid_decides_no_lesion():
+    """A lesion of just 50 mm³ counts for nothing on a scan of 1 mm, whichever way it lies."""
+    reference = EMPTY.copy()
+    reference[2:7, 2:4, 2:7] = True
+    counted = set()
+    for angle in np.linspace(0, np.pi / 2, 40):
+        affine = np.eye(4)
+        affine[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        counted.add(len(match(EMPTY, reference, Grid.of(SHAPE, affine).voxel_mm3).lesions))
+    assert counted == {0}

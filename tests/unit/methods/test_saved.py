@@ -18,7 +18,7 @@ from limbeck.errors import LimbeckError, ModelError
 from limbeck.inference.predictor import load
 from limbeck.methods import METHODS, find
 from limbeck.methods import saved as saved_module
-from limbeck.methods.saved import CARD, PREVIOUS, Card, load_card, load_method, save
+from limbeck.methods.saved import CARD, DONE, PREVIOUS, Card, load_card, load_method, save
 
 
 @pytest.fixture
@@ -247,6 +247,18 @@ def test_a_damaged_generation_never_stands_in_for_a_later_one(folder: Path) -> N
     generation(4)
     generation(5).write_bytes(b"damaged")
     assert load_card(folder).step == 4
+
+
+def test_a_finished_run_has_no_other_generation_to_give(folder: Path) -> None:
+    """Scores, a pack or a student would be of weights that nobody called the best."""
+    first = load_card(folder)
+    save(folder, make("supervised", network="resunet", teachers=False), dataclasses.replace(first, step=2))
+    (weights,) = load_card(folder).files
+    (folder / weights).write_bytes(b"damaged")
+    assert load_card(folder) == first
+    (folder.parent / DONE).touch()
+    with pytest.raises(ModelError, match=weights):
+        load_card(folder)
 
 
 def test_errors_of_a_card_are_foreseen(folder: Path) -> None:

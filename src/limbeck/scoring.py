@@ -99,7 +99,8 @@ class Evaluation:
         }
         folder = self.journals / self.run if self.journals is not None else None
         # Whoever wants masks wants those of these very predictions.
-        reused = [row for row in self.earlier if row.data == self.cohort.hash and self.masks is None]
+        mine = (self.run, self.cohort.hash)
+        reused = [row for row in self.earlier if (row.run, row.data) == mine and self.masks is None]
         return Journal(folder, plan, tuple(reused))
 
     @property

@@ -133,10 +133,11 @@ def _make(task: Task) -> str:
 
 
 def _failed(task: Task, error: Exception) -> Outcome:
-    """A failure of this cell alone; where it happened is kept for whoever looks into it."""
+    """A failure of this cell alone; where it happened is kept for whoever looks into it, if there is room."""
     line = next(iter(str(error).strip().splitlines()), "")
     problem = line if isinstance(error, LimbeckError) else f"{type(error).__name__}: {line}"
-    write_text(task.out / FAILURES / f"{task.cell.name}.txt", "".join(traceback.format_exception(error)))
+    with contextlib.suppress(OSError, ResourceError):
+        write_text(task.out / FAILURES / f"{task.cell.name}.txt", "".join(traceback.format_exception(error)))
     return Outcome(task.cell.name, "failed", problem=problem, peak_mib=_peak_mib())
 
 

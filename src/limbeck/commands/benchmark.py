@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck.commands.arguments import at_least, check_folder
 from limbeck.commands.bar import bar
 from limbeck.errors import PartialError, UsageError
+from limbeck.threads import processors
 
 if TYPE_CHECKING:
     from limbeck.benchmark.cells import Plan
@@ -109,7 +109,7 @@ def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
     """Workers and threads within the processors; one thread each is the fastest for small networks."""
     import torch  # noqa: PLC0415
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processors()
     if workers is None:
         workers = 1 if torch.cuda.is_available() else max(1, cores // (threads or 1))
     threads = threads or max(1, cores // workers)

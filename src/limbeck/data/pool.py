@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,6 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 from limbeck.errors import ResourceError
+from limbeck.threads import processors
 from limbeck.workers import Workers
 
 Item = TypeVar("Item")
@@ -46,8 +46,3 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], workers: int | N
                 yield from (future.result() for future in done)
     except BrokenProcessPool as error:
         raise ResourceError("a worker was killed, most likely out of memory: use fewer workers") from error
-
-
-def processors() -> int:
-    """Processors that this process may use; a container or a scheduler may grant less than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,15 @@ class Journal:
             case: the case's name.
             expected: keys of rows (`Row.key`).
         """
-        wanted = set(expected)
-        for known in (self._kept(case), self.earlier):
-            rows = [row for row in known if row.key in wanted]
-            if len(rows) == len(wanted):
-                return rows
+        wanted = tuple(expected)
+        for known in (_by_key(self._kept(case)), self._earlier_by_key):
+            if all(key in known for key in wanted):
+                return [known[key] for key in wanted]
         return None
+
+    @cached_property
+    def _earlier_by_key(self) -> dict[tuple[object, ...], Row]:
+        return _by_key(self.earlier)
 
     def add(self, case: str, rows: Iterable[Row]) -> None:
         """Keep the rows of a case."""
@@ -84,3 +88,7 @@ class Journal:
         except DataError:
             # Measured again, as if it had never been there.
             return []
+
+
+def _by_key(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
+    return {row.key: row for row in rows}

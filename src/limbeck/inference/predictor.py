@@ -31,7 +31,7 @@ class Predictor:
     """A method with what it needs to predict.
 
     Attributes:
-        method: in any mode; prediction puts it into eval mode and back.
+        method: in any mode; prediction puts it into eval mode and back, unless it fails.
         card: its spacing, normalisation, patch, subsets and target.
         device: where the network runs.
         bf16: whether it runs under bf16 autocast.

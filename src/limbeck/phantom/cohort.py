@@ -7,7 +7,6 @@ else, is refused.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import as_completed
@@ -23,6 +22,7 @@ from limbeck.phantom.cavity import operated
 from limbeck.phantom.layouts import LAYOUTS, has_cavities
 from limbeck.phantom.patient import make
 from limbeck.received import read_json
+from limbeck.threads import processors
 from limbeck.workers import Workers
 
 VERSION = 7
@@ -101,7 +101,7 @@ def write(
     done = cases - len(to_make)
     report = progress or (lambda finished, total: None)
     report(done, cases)
-    for _ in _worked(to_make, min(workers or os.cpu_count() or 1, max(len(to_make), 1))):
+    for _ in _worked(to_make, min(workers or processors(), max(len(to_make), 1))):
         done += 1
         report(done, cases)
     LAYOUTS[layout].describe(out)

@@ -44,8 +44,6 @@ _NIGHT, _CHALK = "#14171a", "#e8eaed"
 _INK, _GRID = "#24292f", "#d8dee4"
 _FILL = 0.38
 _DPI = 160
-# Log entries that are no term of an objective.
-_NOT_A_TERM = ("seconds", "learning_rate", "validation_dice")
 
 
 def fullest_slice(labels: NDArray[np.uint8]) -> int:
@@ -131,12 +129,14 @@ def training_curves(path: Path, logs: Mapping[str, Path]) -> Path:
         The path.
 
     Raises:
-        DataError: a log cannot be read or holds nothing.
+        DataError: a log cannot be read, or none holds anything of these.
     """
     curves = {label: _read_log(log) for label, log in logs.items()}
     names = list(dict.fromkeys(name for curve in curves.values() for name in curve))
     panels = [name for name in names if name == "validation_dice"]
-    panels += [name for name in names if name not in _NOT_A_TERM]
+    panels += [name for name in names if _is_term(name)]
+    if not panels:
+        raise DataError(f"{', '.join(map(str, logs.values()))}: no validation Dice and no term of an objective")
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(3.6 * columns + 0.4, 2.6 * lines + 0.5), layout="constrained")

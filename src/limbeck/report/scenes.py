@@ -111,8 +111,11 @@ def _masks(case: str, grid: Grid, rows: Sequence[Row], folder: Path) -> list[Mas
     main = main_metric(rows)
     dice: dict[tuple[str, Subset], dict[str, float]] = {}
     about: dict[tuple[str, Subset], Row] = {}
+    origins = {run: MaskFolder(folder / Path(run).name).origin() for run in {row.run for row in rows}}
     for row in rows:
-        if row.case == case and row.metric == main and row.processing == RAW:
+        # Masks made by other rules have other scores.
+        by_these = origins[row.run].get("protocol", row.protocol) == row.protocol
+        if row.case == case and row.metric == main and row.processing == RAW and by_these:
             dice.setdefault((row.run, row.subset), {})[row.region.name] = row.value
             about[row.run, row.subset] = row
     told = _labels(about.values())
@@ -123,7 +126,7 @@ def _masks(case: str, grid: Grid, rows: Sequence[Row], folder: Path) -> list[Mas
         path = folder / Path(run).name / f"{Path(case).name}_{subset}.nii.gz"
         if path.is_file():
             cohort = about[run, subset].data
-            if MaskFolder(path.parent).origin().get("cohort", cohort) != cohort:
+            if origins[run].get("cohort", cohort) != cohort:
                 raise DataError(f"{path.parent} holds masks of another cohort than the results: give another --masks")
             labels, own = read_labels(Source(path), _CANONICAL)
             if (difference := grid.difference(own)) is not None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from unit.benchmark.making import planned
 
-from limbeck.benchmark import local
+from limbeck.benchmark import local, work
 from limbeck.benchmark.local import FIRST_GUESS_MIB, Local
 from limbeck.benchmark.matrix import Scoring
 from limbeck.benchmark.work import Outcome, Task
+from limbeck.errors import ResourceError
 
 
 @pytest.fixture
@@ -47,6 +48,15 @@ def test_a_cell_waits_for_memory_unless_it_would_be_the_only_one(task, monkeypat
     assert engine.need_mib("dropout") == engine.need_mib("rirn") == 700.0
     worker.task = task
     assert engine.room(task)
+
+
+def test_a_cell_that_fails_on_a_full_disk_has_failed_all_the_same(task, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise ResourceError("no space left to write")
+
+    monkeypatch.setattr(work, "write_text", full)
+    outcome = work.work(task)
+    assert outcome.state == "failed" and "no-cohort" in outcome.problem
 
 
 def test_a_process_that_raises_ends_its_cell_and_takes_the_next(task, tmp_path: Path) -> None:

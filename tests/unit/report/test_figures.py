@@ -104,16 +104,17 @@ def log(path, lines):
     return path
 
 
-def test_training_curves_draw_each_run_and_leave_out_the_clock(tmp_path):
+def test_training_curves_draw_each_run_and_terms_alone(tmp_path):
     falling = [f"{step},0,main/seg,{1 / step}" for step in range(1, 40)]
     dice = [f"{step},0,validation_dice,{step / 50}" for step in range(10, 40, 10)]
     one = log(tmp_path / "one.csv", falling + dice)
-    two = log(tmp_path / "two.csv", falling + dice + [f"{step},0,seconds,0.1" for step in range(1, 40)])
+    noise = [f"{step},0,{name},0.1" for step in (1, 39) for name in ("loss", "main/gradient_norm", "seconds")]
+    two = log(tmp_path / "two.csv", falling + dice + noise)
     picture = pixels(figures.training_curves(tmp_path / "a.png", {"alone": one, "distilled": two}))
     assert near(picture, figures.RUN_COLOURS[1]).any()
     alone = pixels(figures.training_curves(tmp_path / "b.png", {"alone": one}))
     assert not near(alone, figures.RUN_COLOURS[1]).any()
-    assert alone.shape == picture.shape  # the clock has no panel
+    assert alone.shape == picture.shape  # what is no term has no panel
 
 
 def test_learning_curves_draw_the_validation_of_every_run_and_terms_alone(tmp_path):
@@ -133,7 +134,7 @@ def test_learning_curves_of_runs_that_were_never_validated(tmp_path):
     assert pixels(figures.learning_curves(tmp_path / "a.png", [one])).shape[0] > 100
 
 
-@pytest.mark.parametrize("content", [[], ["1,0,main/seg,high"], ["1"]])
+@pytest.mark.parametrize("content", [[], ["1,0,main/seg,high"], ["1"], ["1,0,seconds,0.1"]])
 def test_a_log_that_is_none_is_named(tmp_path, content):
     with pytest.raises(DataError, match=r"log\.csv"):
         figures.training_curves(tmp_path / "a.png", {"alone": log(tmp_path / "log.csv", content)})

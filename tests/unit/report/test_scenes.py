@@ -77,6 +77,16 @@ def test_masks_of_another_cohort_are_not_shown_under_these_scores(tmp_path, coho
         gather(results, cohort, tmp_path, cohort.cases[0].id)
 
 
+def test_a_mask_has_the_scores_of_its_own_protocol(tmp_path, cohort, results):
+    case = cohort.cases[0].id
+    keep_mask(tmp_path, cohort, "gkd-flair", case)
+    MaskFolder(tmp_path / "gkd-flair").begin({"cohort": cohort.hash, "protocol": "strict-1"})
+    published = [replace(row, protocol="gkd-as-published-1", value=0.125) for row in results]
+    for both in ([*results, *published], [*published, *results]):
+        (scene,) = gather(both, cohort, tmp_path, case)
+        assert [mask.dice["WT"] for mask in scene.masks] == [0.25]
+
+
 def test_scenes_hold_scans_references_and_the_masks_that_are_there(tmp_path, cohort, results):
     name = cohort.cases[0].id
     labels = keep_mask(tmp_path, cohort, "gkd-flair", name)

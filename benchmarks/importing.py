@@ -16,16 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from steps import peak_mib
+from turns import Row, print_row
 
 from limbeck.data.cohort import import_cohort
 from limbeck.data.importers import detect_layout
 from limbeck.phantom.cohort import write as write_phantoms
-
-Row = Callable[[str, str, str], None]
 
 # Patients that are made; the others are links to them.
 MADE = 4
@@ -60,10 +58,6 @@ def multiply(made: Path, source: Path, count: int) -> None:
 
 def _processes(number: int) -> str:
     return "one core" if number == 1 else f"{number} processes"
-
-
-def _row(what: str, value: str, how: str) -> None:
-    print(f"| {what} | {value} | {how} |", flush=True)
 
 
 def _in_its_own_process(source: Path, out: Path, spacing: float, workers: int) -> dict[str, float]:
@@ -103,7 +97,7 @@ def main() -> None:
     print(f"{platform.machine()}, {time.strftime('%Y-%m-%d')}\n\n| what | value | how |\n|---|--:|---|")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         counts = [int(count) for count in arguments.cases.split(",")]
-        measure(_row, Path(folder), counts, arguments.spacing, arguments.workers)
+        measure(print_row, Path(folder), counts, arguments.spacing, arguments.workers)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import torch
+from turns import print_row
 
 from limbeck.anatomy import Subset
 from limbeck.methods import build, find
@@ -67,10 +68,6 @@ def main() -> None:
             _measure(Path(folder), scan, float(spacing), int(side), arguments)
 
 
-def _row(what: str, value: str, how: str) -> None:
-    print(f"| {what} | {value} | {how} |", flush=True)
-
-
 def _measure(root: Path, scan: Path, spacing: float, side: int, arguments: argparse.Namespace) -> None:
     """The rows of one model."""
     model = root / f"model-{spacing:g}"
@@ -90,16 +87,16 @@ def _tell(name: str, rounds: list[dict[str, float]], how: str) -> None:
     bare = [one.pop("bare network") for one in rounds]
     how = f"{how}, median of {len(rounds)} processes"
     for part in rounds[0]:
-        _row(f"predict at {name}: {part}", f"{statistics.median(one[part] for one in rounds):.2f} s", how)
-    _row(f"predict at {name}: bare network", f"{statistics.median(bare):.2f} s", f"{windows:.0f} windows, {how}")
+        print_row(f"predict at {name}: {part}", f"{statistics.median(one[part] for one in rounds):.2f} s", how)
+    print_row(f"predict at {name}: bare network", f"{statistics.median(bare):.2f} s", f"{windows:.0f} windows, {how}")
     for words, left_out in (("with", ()), ("without", START)):
         totals = [sum(seconds for part, seconds in one.items() if part not in left_out) for one in rounds]
-        _row(
+        print_row(
             f"predict at {name}, all, {words} start and imports",
             f"{statistics.median(totals):.2f} s",
             f"{statistics.median(a / b for a, b in zip(totals, bare, strict=True)):.2f} times the bare network, paired",
         )
-    _row(f"predict at {name}: peak memory", f"{peak:.0f} MiB", "resident, the whole process, most of all rounds")
+    print_row(f"predict at {name}: peak memory", f"{peak:.0f} MiB", "resident, the whole process, most of all rounds")
 
 
 def _untrained(folder: Path, width: int, side: int, spacing: float) -> None:

@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from steps import ready, take
+from turns import Row, print_row
 
 from limbeck.anatomy import Subset
 from limbeck.batch import Batch
@@ -38,7 +39,6 @@ from limbeck.methods import find
 from limbeck.phantom.cohort import write as write_phantoms
 from limbeck.training.trainer import TrainingSettings, fabric_for
 
-Row = Callable[[str, str, str], None]
 # Method and what the student sees.
 STEPS = (("supervised", "flair"), ("supervised", "all"), ("gkd", "flair"))
 ENDLESS = 10**9
@@ -169,11 +169,7 @@ def main() -> None:
     print("| what | value | how |\n|---|--:|---|")
     with tempfile.TemporaryDirectory() as folder:
         arguments.cohort = arguments.cohort or _phantoms(Path(folder), arguments.cases)
-        measure(_row, Cohort.open(arguments.cohort), sampling, arguments)
-
-
-def _row(what: str, value: str, how: str) -> None:
-    print(f"| {what} | {value} | {how} |", flush=True)
+        measure(print_row, Cohort.open(arguments.cohort), sampling, arguments)
 
 
 if __name__ == "__main__":

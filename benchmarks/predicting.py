@@ -16,11 +16,12 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from steps import peak_mib
+from turns import Row, print_row
 
 from limbeck.anatomy import Subset
 from limbeck.data.importers import detect_layout
@@ -35,8 +36,6 @@ from limbeck.target import Target
 
 METHOD = "dropout"
 PLAIN = Options()
-
-Row = Callable[[str, str, str], None]
 
 
 def main() -> None:
@@ -58,8 +57,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = untrained(Path(folder) / "model", arguments.width, arguments.patch, spacing_mm)
         options = Options(probabilities=arguments.probabilities)
-        measure(_row, Path(folder), model, arguments.cases, arguments.spacing, arguments.rounds, options)
-    _row("peak memory", f"{peak_mib():.0f} MiB", "resident, the whole process")
+        measure(print_row, Path(folder), model, arguments.cases, arguments.spacing, arguments.rounds, options)
+    print_row("peak memory", f"{peak_mib():.0f} MiB", "resident, the whole process")
 
 
 def measure(
@@ -76,10 +75,6 @@ def measure(
     ratios = [apart / together for together, apart in zip(*seconds.values(), strict=True)]
     spread = f"paired, {min(ratios):.2f} to {max(ratios):.2f} over the turns; the files are the same"
     row("ratio one after the other / overlapped", f"{statistics.median(ratios):.2f}", spread)
-
-
-def _row(what: str, value: str, how: str) -> None:
-    print(f"| {what} | {value} | {how} |", flush=True)
 
 
 def untrained(folder: Path, width: int, side: int, spacing_mm: float) -> Model:

@@ -23,6 +23,7 @@ import importing
 import predicting
 import steps
 import torch
+from turns import print_row
 
 from limbeck.anatomy import Subset
 from limbeck.batch import View
@@ -63,8 +64,8 @@ def main() -> None:
     print(f"{platform.machine()}, {threads} threads, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")
     print("| what | value | how |")
     print("|---|--:|---|")
-    steps.measure(_row, arguments.width, arguments.patch, arguments.rounds)
-    evaluation.measure(_row)
+    steps.measure(print_row, arguments.width, arguments.patch, arguments.rounds)
+    evaluation.measure(print_row)
     with tempfile.TemporaryDirectory() as folder:
         scan = _import_seconds(Path(folder))
         for spacing, side in ((2.0, 64), (1.0, 96)):
@@ -72,15 +73,12 @@ def main() -> None:
         _many(Path(folder), arguments)
 
 
-def _row(what: str, value: str, how: str) -> None:
-    print(f"| {what} | {value} | {how} |", flush=True)
-
-
 def _import_seconds(folder: Path) -> Path:
     """Import real-size phantoms on one core; gives the FLAIR scan of one."""
     started = time.perf_counter()
     write_phantoms(folder / "phantoms", 2, spacing_mm=1.0, workers=1)
-    _row("phantom, 240x240x155", f"{(time.perf_counter() - started) / 2:.1f} s", "a case, one core, written to files")
+    seconds = (time.perf_counter() - started) / 2
+    print_row("phantom, 240x240x155", f"{seconds:.1f} s", "a case, one core, written to files")
     importer, _ = detect_layout(folder / "phantoms")
     cases = importer.find(folder / "phantoms")
     for spacing in (1.0, 2.0):
@@ -95,7 +93,7 @@ def _import_seconds(folder: Path) -> Path:
             workers=1,
         )
         seconds = (time.perf_counter() - started) / len(cases)
-        _row(
+        print_row(
             f"import, to {spacing:g} mm",
             f"{seconds:.2f} s",
             "a 240x240x155 case with four sequences and labels, one core",
@@ -106,11 +104,11 @@ def _import_seconds(folder: Path) -> Path:
 def _many(folder: Path, arguments: argparse.Namespace) -> None:
     """Rows about many patients: full cases and small ones imported, a folder segmented."""
     counts = [int(count) for count in arguments.imported.split(",")]
-    importing.measure(_row, folder / "importing full", [12], 1.0, 2)
-    importing.measure(_row, folder / "importing", counts, 2.0, 2)
+    importing.measure(print_row, folder / "importing full", [12], 1.0, 2)
+    importing.measure(print_row, folder / "importing", counts, 2.0, 2)
     place = folder / "predicting"
     model = predicting.untrained(place / "model", arguments.width, 64, 2.0)
-    predicting.measure(_row, place, model, arguments.folder_cases, 1.0, min(arguments.rounds, 3))
+    predicting.measure(print_row, place, model, arguments.folder_cases, 1.0, min(arguments.rounds, 3))
 
 
 def _prediction(folder: Path, width: int, spacing: float, side: int, scan: Path) -> None:
@@ -128,9 +126,9 @@ def _prediction(folder: Path, width: int, spacing: float, side: int, scan: Path)
     wall, peak = statistics.median(run[0] for run in runs), max(run[1] for run in runs)
     network = _network_seconds(model, scan)
     how = f"240x240x155 FLAIR, width {width}, {side}^3 windows, from file to file, the whole command, median of 3"
-    _row(f"predict at {spacing:g} mm", f"{wall:.1f} s", how)
-    _row("of this outside the network", f"{1 - network / wall:.0%}", f"the network alone takes {network:.1f} s")
-    _row("peak memory", f"{peak:.0f} MiB", "resident, the whole process, most of 3")
+    print_row(f"predict at {spacing:g} mm", f"{wall:.1f} s", how)
+    print_row("of this outside the network", f"{1 - network / wall:.0%}", f"the network alone takes {network:.1f} s")
+    print_row("peak memory", f"{peak:.0f} MiB", "resident, the whole process, most of 3")
 
 
 def _watched(command: list[str]) -> tuple[float, float]:

@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from growth import Cost, growth
 from importing import multiply
+from turns import print_row
 
 from limbeck.anatomy import Region, Subset
 from limbeck.evaluation import table
@@ -174,10 +175,6 @@ def _in_words(cost: Cost) -> str:
     return f"the whole command; {cost.processor:.1f} s of processors, peak {cost.peak_mib:.0f} MiB"
 
 
-def _put(what: str, value: str, how: str) -> None:
-    print(f"| {what} | {value} | {how} |", flush=True)
-
-
 def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")] if text else []
 
@@ -195,9 +192,9 @@ def main() -> None:
     print(f"{platform.machine()}, {time.strftime('%Y-%m-%d')}\n\n| what | value | how |\n|---|--:|---|")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         if arguments.cases:
-            measure(_put, Path(folder), arguments.cases, arguments.spacing, arguments.made, arguments.steps)
+            measure(print_row, Path(folder), arguments.cases, arguments.spacing, arguments.made, arguments.steps)
         if arguments.reported:
-            reports(_put, Path(folder) / "reports", arguments.reported)
+            reports(print_row, Path(folder) / "reports", arguments.reported)
 
 
 if __name__ == "__main__":

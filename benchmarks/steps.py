@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from turns import Row
 
 from limbeck.anatomy import Subset
 from limbeck.batch import Batch, View
@@ -37,8 +38,6 @@ CPU = torch.device("cpu")
 LATER = Progress(1, 2, 1, 2)
 # The crop that GKD and RIRN publish, in z, y, x.
 PUBLISHED_CROP = (128, 192, 160)
-
-Row = Callable[[str, str, str], None]
 
 
 def measure(row: Row, width: int, side: int, rounds: int) -> None:

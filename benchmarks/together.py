@@ -24,6 +24,7 @@ from pathlib import Path
 
 import torch
 from steps import peak_mib
+from turns import print_row
 
 from limbeck.anatomy import Subset
 from limbeck.commands.settings import Settings
@@ -65,10 +66,6 @@ def main() -> None:
         for method in METHODS:
             _cost(method, Path(folder), arguments)
             _memory(method, Path(folder), arguments)
-
-
-def _row(what: str, value: str, how: str) -> None:
-    print(f"| {what} | {value} | {how} |", flush=True)
 
 
 def _prepare(folder: Path, arguments: argparse.Namespace) -> None:
@@ -126,16 +123,16 @@ def _cost(method: str, folder: Path, arguments: argparse.Namespace) -> None:
     how = f"width {arguments.width}, two {arguments.patch}^3 crops, median of {arguments.rounds}"
     for name, values in seconds.items():
         row = f"{method}, a step of {len(subsets)} students {name}"
-        _row(row, f"{statistics.median(values):.2f} s", how)
+        print_row(row, f"{statistics.median(values):.2f} s", how)
     spread = f"paired, {min(ratios):.2f} to {max(ratios):.2f} over the rounds"
-    _row(f"{method}, together / apart", f"{statistics.median(ratios):.2f}", spread)
+    print_row(f"{method}, together / apart", f"{statistics.median(ratios):.2f}", spread)
     same = all(
         torch.equal(value, two.method.state_dict()[name])
         for one, two in zip(together, apart, strict=True)
         for name, value in one.method.state_dict().items()
     )
     steps = WARM + arguments.rounds
-    _row(f"{method}, weights of both ways", "equal" if same else "DIFFERENT", f"bit by bit, after {steps} steps")
+    print_row(f"{method}, weights of both ways", "equal" if same else "DIFFERENT", f"bit by bit, after {steps} steps")
 
 
 def _memory(method: str, folder: Path, arguments: argparse.Namespace) -> None:
@@ -144,7 +141,8 @@ def _memory(method: str, folder: Path, arguments: argparse.Namespace) -> None:
         command = [sys.executable, __file__, "--one", method, str(folder), *sizes]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         peak = json.loads(done.stdout.splitlines()[-1])["peak_mib"]
-        _row(f"{method}, peak memory with --group {size}", f"{peak:.0f} MiB", "resident, a process of its own, a step")
+        how = "resident, a process of its own, a step"
+        print_row(f"{method}, peak memory with --group {size}", f"{peak:.0f} MiB", how)
 
 
 if __name__ == "__main__":

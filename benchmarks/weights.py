@@ -18,8 +18,8 @@ from pathlib import Path
 
 STUDENTS = "flair,t1,t1ce,t2"
 NOTE = (
-    "Trained on synthetic patients alone; no scan of anybody was seen in training. Not tested on real scans yet. In "
-    "the package it is the model of whoever names none: `limbeck predict --t1ce t1ce.nii.gz -o mask.nii.gz`."
+    "Trained on synthetic patients alone; no scan of anybody was seen in training. In the package it is the model of "
+    "whoever names none: `limbeck predict --t1ce t1ce.nii.gz -o mask.nii.gz`."
 )
 
 

@@ -33,7 +33,7 @@ def test_every_example_is_run_here_and_is_short() -> None:
 def test_examples_train_predict_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Translation to ONNX takes as long as a graph has nodes, and a process for each of a few phantoms its start.
     monkeypatch.setattr("limbeck.networks.unet.DEPTHS", (1, 1, 1, 1))
-    monkeypatch.setattr("limbeck.phantom.cohort.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("limbeck.phantom.cohort.processors", lambda: 1)
     run = load("train_on_phantoms").train(tmp_path, cases=5, steps=2, spacing_mm=6.0, patch=24)
     scan = next((tmp_path / "phantoms").glob("*/*_flair.nii.gz"))
     volumes = load("predict_a_case").predict(str(run), {"flair": str(scan)}, tmp_path / "mask.nii.gz")

@@ -161,7 +161,7 @@ def test_a_benchmark_hands_the_signal_on_and_its_workers_save_their_step(place, 
 
 def test_the_demo_stops_after_its_step_too(tmp_path, capsys, monkeypatch) -> None:
     # A process for each of a few phantoms takes longer to start than to draw.
-    monkeypatch.setattr("limbeck.phantom.cohort.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("limbeck.phantom.cohort.processors", lambda: 1)
     words = ["demo", "--cases", "4", "--steps", "4", "--spacing", "6", "--patch", "24", "--out", str(tmp_path / "demo")]
     assert interrupted(3, signal.SIGTERM, words) == 143
     assert "after step 3 of 4" in capsys.readouterr().err

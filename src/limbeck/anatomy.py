@@ -29,6 +29,11 @@ class Modality(IntEnum):
         """The one spelling that goes out: `flair`, `t1`, `t1ce` or `t2`."""
         return self.name.lower()
 
+    @property
+    def title(self) -> str:
+        """The sequence's name for people: `FLAIR`, `T1`, `T1ce` or `T2`."""
+        return ("FLAIR", "T1", "T1ce", "T2")[self]
+
     @classmethod
     def parse(cls, text: str) -> Modality:
         """The sequence that a role name or a usual alias stands for, whatever its case.
@@ -116,6 +121,11 @@ class Label(IntEnum):
     ENHANCING = 3
     RESECTION_CAVITY = 4
 
+    @property
+    def title(self) -> str:
+        """The label's name in words."""
+        return self.name.lower().replace("_", " ")
+
 
 # A data set's label codes: the code in the file, and the label it means.
 LabelScheme: TypeAlias = Mapping[int, Label]
@@ -137,6 +147,8 @@ LABEL_SCHEMES: MappingProxyType[str, LabelScheme] = MappingProxyType(
         "msd": {0: Label.BACKGROUND, 1: Label.OEDEMA, 2: Label.NECROTIC_CORE, 3: Label.ENHANCING},
     }
 )
+# In which every label is its own code: what this package keeps is coded so.
+CANONICAL_SCHEME = "brats2024"
 
 
 class Region(IntEnum):

@@ -40,9 +40,9 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     except Exception as error:
         if lacks_space(error):
             raise ResourceError(f"no space left to write {target}: free some and run the command again") from error
@@ -97,7 +97,12 @@ def may_not_write(error: Exception) -> TypeGuard[OSError]:
     return isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file's content or a folder's list of names on the disk before anything else is done.
+
+    Raises:
+        OSError: it is missing, or the disk fails.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

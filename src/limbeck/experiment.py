@@ -96,9 +96,11 @@ def run(
         resume: go on only; refuse to begin.
 
     Raises:
-        ModelError: the teacher does not fit.
+        ModelError: the teacher does not fit, or the finished run was damaged since.
         DataError: no case of the cohort can be used, or the split does not fit it.
         UsageError: a setting is out of range, another process trains the run, or there is nothing to resume.
+        DivergedError: training came to NaN or infinity.
+        Interrupted: a signal asked for it; the run is saved.
     """
     ready = prepare(experiment, cohort)
     folder = out / ready.name
@@ -132,6 +134,7 @@ def resume(
         UsageError: a setting differs from the run's, or another process trains it.
         DataError: the data or the split differ.
         ModelError: the teacher differs, the folder is no run, or this version does something else under its settings.
+        DivergedError, Interrupted: as `run`.
     """
     # Before anything is read that other data could make fail in another way.
     refuse_changes(folder, {**experiment.to_json(), "data": cohort.hash, **processes()})
@@ -336,15 +339,12 @@ def _members(
         teachers = {role: SharedTeacher(teacher) for role, teacher in teachers.items()}
     members = {}
     for folder, ready in runs.items():
-        randomness.seed(ready.experiment.run.seed)
-        method = build(
-            ready.experiment.method,
-            ready.experiment.method_settings,
-            Context(ready.experiment.subsets, teachers=teachers),
-        )
-        if ready.experiment.training.compile:
+        asked = ready.experiment
+        randomness.seed(asked.run.seed)
+        method = build(asked.method, asked.method_settings, Context(asked.subsets, teachers=teachers))
+        if asked.training.compile:
             compiled.compile_students(method, device)
-        randomness.part(ready.experiment.run.seed, ranks.rank())
+        randomness.part(asked.run.seed, ranks.rank())
         job = Job(folder, ready.card, seen[folder], ready.validation(device), partial(report, folder))
         members[folder] = Member(method, job, randomness.state())
     return members

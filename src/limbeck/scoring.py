@@ -273,11 +273,10 @@ def validation(
 
 def _card(folder: Path, protocol: Protocol) -> Card:
     """The card of a finished run's checkpoint, its files verified."""
-    if not folder.is_dir():
-        raise ModelError(f"run folder {folder} does not exist: expected a run folder of limbeck train")
+    checkpoint = checkpoint_folder(folder, protocol.checkpoint)
     if not (folder / DONE).is_file():
-        raise ModelError(f"{folder} is no finished run: it has no {DONE} file")
-    card = load_card(checkpoint_folder(folder, protocol.checkpoint))
+        raise ModelError(f"{folder} is no finished run: it has no {DONE} file; finish its training first")
+    card = load_card(checkpoint)
     if absent := [name for name in ("data", "fold", "seed") if name not in card.origin]:
         raise ModelError(
             f"{folder}: its checkpoint does not say its {', '.join(absent)}: expected one of limbeck train"

@@ -30,7 +30,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         return capsys.readouterr().out.strip().splitlines()
 
     monkeypatch.setattr(weights, "limbeck", run)
-    monkeypatch.setattr("limbeck.phantom.cohort.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("limbeck.phantom.cohort.processors", lambda: 1)
 
 
 @pytest.mark.usefixtures("in_this_process")

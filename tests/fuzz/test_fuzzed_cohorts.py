@@ -67,7 +67,7 @@ def use(folder: Path) -> list[Any]:
     read: list[Any] = [cohort.spacing_mm, cohort.scheme, cohort.normalisation, dict(cohort.skipped)]
     for case in cohort.cases:
         read += [case.id, case.patient, case.present, case.shape, case.segmented, case.normalisation, case.crop]
-        read += [dict(case.label_ml), case.geometry.grid.affine.tolist(), case.geometry.voxel_mm]
+        read += [dict(case.label_ml), case.geometry.grid.affine.tolist(), case.geometry.axes]
         read += [np.array(case.images(modality)) for modality in Modality if case.present[modality]]
         read += [case.source(modality) for modality in Modality if case.present[modality]]
         if case.segmented:

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from limbeck.anatomy import LABEL_SCHEMES, MODALITY_ALIASES, Label, Modality, Region, Subset
+from limbeck.anatomy import CANONICAL_SCHEME, LABEL_SCHEMES, MODALITY_ALIASES, Label, Modality, Region, Subset
 from limbeck.errors import UsageError
 
 ALIASES = {
@@ -49,6 +49,15 @@ def test_one_spelling_goes_out_in_the_order_of_the_channels() -> None:
         ("t1ce", 2),
         ("t2", 3),
     ]
+
+
+def test_what_people_read() -> None:
+    assert [modality.title for modality in Modality] == ["FLAIR", "T1", "T1ce", "T2"]
+    assert [label.title for label in Label][1:] == ["necrotic core", "oedema", "enhancing", "resection cavity"]
+
+
+def test_in_the_canonical_scheme_every_label_is_its_own_code() -> None:
+    assert LABEL_SCHEMES[CANONICAL_SCHEME] == {int(label): label for label in Label}
 
 
 @pytest.mark.parametrize(("text", "near"), [("flare", "flair"), ("t1cee", "t1ce"), ("t2x", "t2"), ("xt1n", "t1")])

@@ -127,7 +127,7 @@ def test_a_kill_at_any_instant_leaves_a_whole_file(target: Path) -> None:
 
 def test_content_reaches_the_disk_before_its_name_does(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
-    monkeypatch.setattr(durable, "_sync", lambda path: events.append("folder" if path.is_dir() else path.read_text()))
+    monkeypatch.setattr(durable, "sync", lambda path: events.append("folder" if path.is_dir() else path.read_text()))
     rename = Path.replace
     monkeypatch.setattr(Path, "replace", lambda self, other: (events.append("rename"), rename(self, other)))
     write_text(target, "new")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from limbeck.anatomy import Subset
 from limbeck.errors import UsageError, nearest
 from limbeck.evaluation.metrics import METRICS
-from limbeck.evaluation.protocol import find
+from limbeck.evaluation.protocol import check_metrics, find
 from limbeck.methods import METHODS
 from limbeck.received import read_yaml
 
@@ -210,9 +210,7 @@ def _scoring(content: Mapping[Any, Any]) -> Scoring:
     metrics = protocol.metrics
     if "metrics" in content:
         metrics = _listed(content, "metrics", _text, f"a list of {', '.join(METRICS)}")
-    for name in metrics:
-        if name not in METRICS:
-            raise UsageError(f"unknown metric {name!r}: expected one of {', '.join(METRICS)}{nearest(name, METRICS)}")
+    check_metrics(metrics)
     processed = content.get("processed", False)
     if not isinstance(processed, bool):
         raise UsageError(f"processed is {processed!r}: expected true or false")

@@ -7,7 +7,6 @@ import hashlib
 import resource
 import shutil
 import sys
-import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +62,6 @@ class Outcome:
         run: the finished run's name.
         problem: why it failed, in a line.
         peak_mib: the most memory that the process has held.
-        seconds: how long it took.
     """
 
     name: str
@@ -71,12 +69,11 @@ class Outcome:
     run: str = ""
     problem: str = ""
     peak_mib: float = 0.0
-    seconds: float = 0.0
 
 
 def work(task: Task) -> Outcome:
     """Make a cell, or what is missing of it, unless another process is at it; never raises."""
-    name, started = task.cell.name, time.monotonic()
+    name = task.cell.name
     torch.set_num_threads(task.threads)
     try:
         with locked(task.out, name) as held:
@@ -84,7 +81,7 @@ def work(task: Task) -> Outcome:
                 return Outcome(name, "busy")
             run = _make(task)
         (task.out / FAILURES / f"{name}.txt").unlink(missing_ok=True)
-        return Outcome(name, "done", run, "", _peak_mib(), time.monotonic() - started)
+        return Outcome(name, "done", run, "", _peak_mib())
     except ResourceError as error:
         return Outcome(name, "full", problem=str(error))
     except OSError as error:

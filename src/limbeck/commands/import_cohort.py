@@ -56,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         scheme, why = codes.scheme, f"{codes.why} (--labels overrides)"
     # Shown before the work begins, whoever reads the output.
     print(f"{explanation}\nlabels read as {scheme}: {why}\n{census(cases)}", flush=True)
+    if overlooked := importer.overlooked(arguments.source):
+        print(f"limbeck: warning: {overlooked}", file=sys.stderr)
     with bar("Import", len(cases)) as advance:
         cohort = import_cohort(
             cases,

@@ -53,11 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Segment one patient, or a folder of them."""
     scans = {m: getattr(arguments, m.role) for m in Modality if getattr(arguments, m.role) is not None}
     if sum(map(bool, (scans, arguments.case, arguments.folder))) != 1:
-        raise UsageError("give the patient in one way: --t1ce FILE (and other sequences), --case DIR or --folder DIR")
+        model = arguments.model
+        taken = f"{model} was taken for MODEL; " if model is not None and model.is_file() else ""
+        raise UsageError(
+            f"{taken}give the patient in one way: --t1ce FILE (and other sequences), --case DIR or --folder DIR"
+        )
     if scans and arguments.layout != "auto":
         raise UsageError("--layout goes with --case or --folder: expected neither, or one of these")
     if arguments.folder:
-        check_folder(arguments.out)
+        _check_folder(arguments.out)
     else:
         _check_mask(arguments.out)
 
@@ -71,6 +75,15 @@ def run(arguments: argparse.Namespace) -> int:
         resample=arguments.resample,
     )
     return _segment(arguments, _jobs(arguments, scans, options), options)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse what can be told by the name alone."""
+    from limbeck.data.source import suffix  # noqa: PLC0415 - nibabel
+
+    if ending := suffix(out):
+        raise UsageError(f"output {out}: many masks go into a folder: expected a name without {ending}")
+    check_folder(out)
 
 
 def _check_mask(mask: Path) -> None:
@@ -116,6 +129,8 @@ def _cases(arguments: argparse.Namespace) -> list[Case]:
         raise DataError(f"{place}: no patients in layout {importer.name}: expected at least one")
     if arguments.case and len(found) != 1:
         raise UsageError(f"{place} holds {len(found)} patients: use --folder")
+    if overlooked := importer.overlooked(place):
+        print(f"limbeck: warning: {overlooked}", file=sys.stderr)
     return found
 
 

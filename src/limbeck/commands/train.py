@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def _train(method: str, words: Sequence[str], resume: bool) -> int:
     from limbeck.experiment import plan  # noqa: PLC0415
     from limbeck.experiment import run as train  # noqa: PLC0415
 
+    begun = time.time()
     places, parts = Settings(method).parse(words)
     data, out = (_needed(method, name, places[name]) for name in ("data", "out"))
     if places["subsets"] is not None:
@@ -78,7 +80,7 @@ def _train(method: str, words: Sequence[str], resume: bool) -> int:
     cohort = Cohort.open(data)
     with bar(f"{method} {experiment.subset_name}", experiment.training.steps) as advance:
         folder = train(experiment, cohort, out, advance, resume=resume)
-    return _shown(folder)
+    return _shown(folder, begun)
 
 
 def _train_together(
@@ -88,6 +90,7 @@ def _train_together(
     from limbeck.data.cohort import Cohort  # noqa: PLC0415 - torch
     from limbeck.together import GROUP, plan_together, run_together  # noqa: PLC0415
 
+    begun = time.time()
     # A file's subset, such as a run's record has, gives way to the option as every setting of a file does.
     if places["subset"] is not None and (_given("subset", words) or not _given("subsets", words)):
         raise UsageError(f"--subset {places['subset']} beside --subsets {places['subsets']}: give one of them")
@@ -102,7 +105,7 @@ def _train_together(
             run_together(experiments, cohort, out, advance, finished.append, group=group, resume=resume)
     finally:
         for folder in finished:
-            _shown(folder)
+            _shown(folder, begun)
     return 0
 
 
@@ -114,6 +117,7 @@ def _go_on(folder: Path, method: str | None, words: Sequence[str]) -> int:
     from limbeck.training.checkpoint import saved_card  # noqa: PLC0415
     from limbeck.training.record import EXPERIMENT, read_experiment  # noqa: PLC0415
 
+    begun = time.time()
     record = read_experiment(folder)
     name = _same_method(folder, record, method)
     places, parts = Settings(name).parse([f"--config={folder / EXPERIMENT}", *words])
@@ -134,15 +138,24 @@ def _go_on(folder: Path, method: str | None, words: Sequence[str]) -> int:
         print(f"limbeck: {folder} holds no checkpoint yet: it begins at its first step", file=sys.stderr)
     with bar(f"{name} {experiment.subset_name}", experiment.training.steps) as advance:
         resume(experiment, cohort, folder, advance)
-    return _shown(folder)
+    return _shown(folder, begun)
 
 
-def _shown(folder: Path) -> int:
-    """Print a finished run's folder, and which cases it has learnt from where some could not be used."""
-    from limbeck.training.record import use_of  # noqa: PLC0415 - torch
+def _shown(folder: Path, begun: float) -> int:
+    """Print a finished run's folder, and what may be overlooked: that it was finished before, or lacked cases.
+
+    Args:
+        folder: of the run.
+        begun: when this command did, in seconds since 1970.
+    """
+    from limbeck.methods.saved import DONE  # noqa: PLC0415 - torch
+    from limbeck.training.record import use_of  # noqa: PLC0415
 
     if not launch().first:
         return 0
+    if (ended := (folder / DONE).stat().st_mtime) < begun:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(ended))
+        print(f"limbeck: note: {folder.name} was finished on {when}: nothing was trained", file=sys.stderr)
     if use := use_of(folder):
         print(f"limbeck: note: {folder.name}: {use}", file=sys.stderr)
     print(folder)

@@ -22,7 +22,7 @@ from limbeck.data.cohort_case import VERSION, CohortCase, content_hash, finished
 from limbeck.data.pool import each
 from limbeck.data.stored import read_object
 from limbeck.data.volume import label_scheme
-from limbeck.durable import left_behind, write_json
+from limbeck.durable import left_behind, sync, write_json
 from limbeck.errors import DataError, ResourceError, UsageError, nearest
 from limbeck.lock import held, holder
 from limbeck.normalisation import Normalisation
@@ -48,7 +48,7 @@ class Cohort:
         layout: the layout it was imported from.
         scheme: the label scheme of its segmentations before they were translated.
         spacing_mm: edge of the voxels that its arrays are sampled with.
-        hash: SHA-256 of the content; the same data imported elsewhere has the same.
+        hash: SHA-256 of the content; the same data imported elsewhere by the same versions has the same.
         cases: by name.
         skipped: cases that were left out as bad, and why.
         normalisation: what was done to the intensities of its arrays.
@@ -112,12 +112,14 @@ class Cohort:
         near = nearest(case_id, [case.id for case in self.cases])
         raise DataError(f"{self.path}: no case {case_id!r} among {len(self.cases)}{near}")
 
-    def problems(self) -> list[tuple[str, str]]:
-        """Case and line for every file that is missing or differs from its checksum. Reads the whole cohort."""
-        found = [(case.id, line) for case in self.cases for line in case.problems()]
-        if not found and _hash([content_hash(case.record) for case in self.cases]) != self.hash:
-            found.append(("", f"{self.path / _MANIFEST}: its hash is not that of the cases: import the cohort again"))
-        return found
+    def check_hash(self) -> None:
+        """Compare the manifest's hash with what the records of the cases say.
+
+        Raises:
+            DataError: it is another, or a record is damaged.
+        """
+        if _hash([content_hash(case.record) for case in self.cases]) != self.hash:
+            raise DataError(f"{self.path / _MANIFEST}: its hash is not that of the cases: import the cohort again")
 
     def verify(self) -> None:
         """Compare every file with its checksum.
@@ -125,9 +127,9 @@ class Cohort:
         Raises:
             DataError: files are missing or damaged; a line for each.
         """
-        problems = self.problems()
-        if problems:
-            raise DataError("\n".join(line for _, line in problems))
+        if problems := [line for case in self.cases for line in case.problems()]:
+            raise DataError("\n".join(problems))
+        self.check_hash()
 
 
 def import_cohort(
@@ -180,7 +182,9 @@ def import_cohort(
         jobs = [_Job(case, out, case.id in ours, **made) for case in sorted(cases, key=lambda case: case.id)]
         problems = _problems(jobs, workers, progress)
         if problems and (not skip_bad or len(problems) == len(jobs)):
-            lines = "\n".join(problems[case_id] for case_id in sorted(problems))
+            lines = "\n".join(
+                f"{case_id}: {line}" for case_id in sorted(problems) for line in problems[case_id].splitlines()
+            )
             raise DataError(f"{source}: nothing imported, problems in {len(problems)} of {len(jobs)} cases:\n{lines}")
         origin = {"layout": layout, **made, "source": str(Path(source).absolute())}
         _finish(out, origin, [job for job in jobs if job.case.id not in problems], problems)
@@ -259,11 +263,7 @@ def _withdraw(manifest: Path) -> None:
     """Remove the manifest of an earlier import, for good before anything that it names is replaced."""
     if manifest.exists():
         manifest.unlink()
-        folder = os.open(manifest.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(manifest.parent)
 
 
 def _settle(job: _Job) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from limbeck.anatomy import Label, Modality
+from limbeck.anatomy import CANONICAL_SCHEME, Label, Modality
 from limbeck.data.case import Case
 from limbeck.data.geometry import Box, Geometry, Size
 from limbeck.data.grid import Grid, by
@@ -49,8 +49,6 @@ _FOREGROUND_SAMPLE = 2000
 _KINDS = {"id": (str,), "patient": (str,), "present": (list,), "spacing_mm": (int, float), "scheme": (str,)}
 # Of a file in a case's folder; never one above it.
 _NAME = re.compile(r"\w[\w.]*")
-# Each label is its own code: what a cohort keeps is canonical.
-_CANONICAL = "brats2024"
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ class CohortCase:
         if not self.segmented:
             raise DataError(f"case {self.id} has no segmentation to compare with")
         path = self.folder / "reference.nii.gz"
-        labels, _ = read_labels(Source(path), _CANONICAL)
+        labels, _ = read_labels(Source(path), CANONICAL_SCHEME)
         if labels.shape != self.geometry.grid.shape:
             raise DataError(
                 f"{path}: {by(labels.shape)} voxels where the scan has {by(self.geometry.grid.shape)}: "
@@ -212,7 +210,7 @@ def write_case(
         with replacing(folder / name) as temporary:
             np.save(temporary, np.ascontiguousarray(array))
     if labels is not None:
-        write_labels(folder / "reference.nii.gz", labels, geometry.grid, _CANONICAL)
+        write_labels(folder / "reference.nii.gz", labels, geometry.grid, CANONICAL_SCHEME)
     record = {
         "version": VERSION,
         "id": case.id,

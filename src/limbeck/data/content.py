@@ -26,6 +26,8 @@ _MEMBERS_ANYWAY = 1024
 # Block-compressed files have members of kilobytes; a chain of tinier ones is made to keep the reader busy.
 _BYTES_A_MEMBER = 256
 GZIP = b"\x1f\x8b"
+# How a NIfTI header begins, with its own size.
+_NIFTI = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 
 
 class Content:
@@ -121,9 +123,10 @@ class Content:
             pass
         if not self._waiting.startswith(GZIP):
             if self._members == 0:
-                raise DataError(
-                    f"{self.name}: no gzip, whatever its name says: download it again, or take .gz off its name"
-                )
+                if not self._waiting:
+                    raise DataError(f"{self.name}: empty, not one byte: copy or download it again")
+                remedy = "take .gz off its name" if self._waiting.startswith(_NIFTI) else "copy or download it again"
+                raise DataError(f"{self.name}: no gzip, whatever its name says: {remedy}")
             return False
         self._members += 1
         if self._members > _MEMBERS_ANYWAY + self._given // _BYTES_A_MEMBER:

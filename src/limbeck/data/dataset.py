@@ -38,7 +38,7 @@ class SamplingSettings:
     Attributes:
         patch: crop in voxels of the cohort's spacing (z,y,x; GKD, RIRN: 128,192,160 at 1 mm; PKDR: 96,128,128).
         batch: crops a step (RIRN: 1; PKDR: 4).
-        foreground: share of crops that are laid around a tumour voxel, its label drawn evenly (nnU-Net: 0.33).
+        foreground: share of crops around a labelled voxel (a cavity's, too), its label drawn evenly (nnU-Net: 0.33).
         augment: spatial and intensity augmentation; false leaves the three axis flips of ACN.
         workers: processes that read crops beside training; 0 reads them in a thread of the training process.
     """

@@ -131,7 +131,7 @@ def _segment(highdicom: Any, number: int, label: Label) -> Any:
     )
     return highdicom.seg.SegmentDescription(
         segment_number=number,
-        segment_label=label.name.lower().replace("_", " "),
+        segment_label=label.title,
         segmented_property_category=_coded(highdicom, CATEGORY),
         segmented_property_type=_coded(highdicom, CODES[label]),
         algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,

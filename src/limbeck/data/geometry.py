@@ -118,13 +118,6 @@ class Geometry:
         """Whether voxels are interpolated; if not, every transform is exact."""
         return self.shape != self.oriented_shape
 
-    @property
-    def voxel_mm(self) -> tuple[float, float, float]:
-        """Size of a model voxel along z, y, x as it came out, in millimetres (whole voxels must fill the scan)."""
-        spacing = self.grid.spacing_mm
-        z, y, x = (spacing[a] * self.grid.shape[a] / size for a, size in zip(self.axes, self.shape, strict=True))
-        return z, y, x
-
     def orient(self, array: NDArray[Any]) -> NDArray[Any]:
         """A view of `[X,Y,Z]` with axes z, y, x: flips and permutation only, no copy."""
         return array.transpose(self.axes)[self._flips()]

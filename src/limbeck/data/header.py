@@ -36,7 +36,11 @@ def check_dimensions(source: Source, shape: tuple[int, ...]) -> None:
     if source.channel is None and len(shape) == 3:
         return
     if source.channel is None:
-        remedy = "give each sequence its own file, or import with layout msd" if len(shape) == 4 else "export it again"
+        remedy = (
+            "give each sequence its own file, or the folder of its dataset.json"
+            if len(shape) == 4
+            else "export it again"
+        )
         raise DataError(f"{source}: {len(shape)}-D, {by(shape)}, where one 3-D volume is expected: {remedy}")
     if len(shape) != 4 or not 0 <= source.channel < shape[3]:
         raise DataError(

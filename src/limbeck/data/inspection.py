@@ -5,7 +5,6 @@ An error would stop the import of its case; a warning would not, and says what t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any
 from limbeck.anatomy import Modality, Subset
 from limbeck.data.case import Case
 from limbeck.data.cohort import Cohort, odd_names
-from limbeck.data.cohort_case import CohortCase, content_hash
+from limbeck.data.cohort_case import CohortCase
 from limbeck.data.findings import Finding, of_error
 from limbeck.data.grid import by
 from limbeck.data.importers import Importer, detect_layout
@@ -116,6 +115,8 @@ def inspect(
     except DataError as error:
         report.findings += of_error("", error)
         return report
+    if overlooked := importer.overlooked(source):
+        report.findings.append(Finding("", "warning", *overlooked.split(": ", 1)))
     cases = _named_once(cases, report)
     segmented = any(case.labels for case in cases)
     if segmented and scheme is None:
@@ -196,11 +197,11 @@ def _compare(case: CohortCase) -> tuple[Examined, list[Finding]]:
 
 
 def _manifest(cohort: Cohort) -> list[Finding]:
-    found = hashlib.sha256("\n".join(content_hash(case.record) for case in cohort.cases).encode()).hexdigest()
-    if found == cohort.hash:
-        return []
-    file = str(cohort.path / "cohort.json")
-    return [Finding("", "error", f"{file}: its hash is not that of the cases", "import the cohort again", file)]
+    try:
+        cohort.check_hash()
+    except DataError as error:
+        return of_error("", error, str(cohort.path / "cohort.json"))
+    return []
 
 
 def _report_progress(progress: Progress | None, done: int, total: int) -> None:

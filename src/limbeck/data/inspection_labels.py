@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from limbeck.anatomy import Label
+from limbeck.anatomy import CANONICAL_SCHEME, Label
 from limbeck.data import fingerprint
 from limbeck.data.case import Case
 from limbeck.data.findings import Finding, of_error
@@ -20,8 +20,6 @@ from limbeck.errors import DataError
 _OUTSIDE = 0.05
 # Of the brain, and more than a patient with any tumour is left without.
 _LARGEST_SHARE = 0.5
-# Has every code from 0 to 4.
-_WIDEST = "brats2024"
 # Slices of a tumour that was drawn on this grid are seldom equal.
 _EQUAL_SLICES = 0.4
 _FEWEST_SLICES = 8
@@ -58,9 +56,9 @@ def examine_labels(
         return None, []
     file = str(case.labels)
     try:
-        labels, own = read_labels(case.labels, scheme or _WIDEST)
+        labels, own = read_labels(case.labels, scheme or CANONICAL_SCHEME)
     except DataError as error:
-        return None, _interpolated(case, scheme or _WIDEST) or of_error(case.id, error, file)
+        return None, _interpolated(case, scheme or CANONICAL_SCHEME) or of_error(case.id, error, file)
     findings = []
     difference = grid.difference(own) if grid is not None else None
     if difference is not None and grid is not None:

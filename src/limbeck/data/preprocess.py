@@ -45,13 +45,13 @@ class Prepared:
     available: NDArray[np.bool_]
     geometry: Geometry
 
-    def brain(self, margin: int = 0) -> Box:
+    def brain(self) -> Box:
         """The block of model space that holds every non-zero voxel of every sequence."""
         occupied = np.zeros(self.geometry.shape, np.bool_)
         for modality in np.flatnonzero(self.available):
             # By bits, all but the sign: NumPy compares float16 a voxel at a time.
             occupied |= (self.images[modality].view(np.uint16) << 1) != 0
-        return Box.around(occupied, margin)
+        return Box.around(occupied)
 
 
 @dataclass(frozen=True, eq=False)

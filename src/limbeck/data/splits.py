@@ -188,7 +188,7 @@ def _draw(cases: Sequence[CohortCase], k: int, seed: int) -> list[Fold]:
     if len(by_patient) < fewest:
         raise DataError(
             f"{len(by_patient)} patients with a segmentation: expected at least {fewest} for {k} folds with "
-            "training, validation and test apart"
+            "training, validation and test apart; ask for fewer folds, or import more patients"
         )
     order = [str(name) for name in np.random.default_rng(seed).permutation(sorted(by_patient))]
     lacks = _lacks(cases)

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.anatomy import LABEL_SCHEMES, Label, LabelScheme
+from limbeck.anatomy import CANONICAL_SCHEME, LABEL_SCHEMES, Label, LabelScheme
 from limbeck.data import dicom, itk, nifti
 from limbeck.data.grid import Grid, by, nifti_header
 from limbeck.data.itk_header import read_header
@@ -204,8 +204,8 @@ def _to_codes(labels: NDArray[Any], scheme: str) -> NDArray[np.uint8]:
         if int(label) in codes:
             table[label] = codes[int(label)]
         elif (labels == int(label)).any():
-            name = label.name.lower().replace("_", " ")
-            raise UsageError(f"label scheme {scheme} has no code for {name}: use brats2024, which has one for each")
+            right = f"use {CANONICAL_SCHEME}, which has one for each"
+            raise UsageError(f"label scheme {scheme} has no code for {label.title}: {right}")
     codes_out: NDArray[np.uint8] = table[labels]
     return codes_out
 

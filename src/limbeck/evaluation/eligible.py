@@ -20,7 +20,12 @@ Seen = Mapping[str, Mapping[str, float]]
 
 
 def unseen(folder: Path, cohort: Cohort, origin: dict[str, Any]) -> list[CohortCase]:
-    """The test cases of the run's own cohort; of another one all, if the run has learnt from none of them."""
+    """The test cases of the run's own cohort; of another one all, if the run has learnt from none of them.
+
+    Raises:
+        UsageError: it is another cohort, and the run or a teacher of it has learnt from patients of it.
+        ModelError: the run's record of its fold is missing or damaged.
+    """
     if origin.get("data") == cohort.hash:
         return [cohort.case(name) for name in fold_of(folder, origin)["test"]]
     if known := learnt_from(folder, cohort.cases):

@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.anatomy import Subset
+from limbeck.anatomy import CANONICAL_SCHEME, Subset
 from limbeck.data.grid import Grid
 from limbeck.data.volume import write_labels
 from limbeck.durable import write_json
 from limbeck.errors import UsageError
 
-# Each label is its own code, as in a cohort's own references.
-_CANONICAL = "brats2024"
 _ORIGIN = "masks.json"
 
 
@@ -69,4 +67,4 @@ class MaskFolder:
         Raises:
             ResourceError: the disk is full.
         """
-        write_labels(self.path(case, subset), labels, grid, _CANONICAL)
+        write_labels(self.path(case, subset), labels, grid, CANONICAL_SCHEME)

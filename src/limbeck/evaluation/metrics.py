@@ -194,7 +194,7 @@ def score(
         DataError: shapes differ, a code is none of `Label`, or the spacing does not fit.
         UsageError: a metric is unknown.
     """
-    functions = {name: _metric(name) for name in metrics}
+    functions = {name: find(name) for name in metrics}
     _check(prediction, reference, spacing)
     box = occupied_box((prediction != 0) | (reference != 0))
     scores = []
@@ -206,7 +206,12 @@ def score(
     return scores
 
 
-def _metric(name: str) -> Metric:
+def find(name: str) -> Metric:
+    """The metric of a name.
+
+    Raises:
+        UsageError: there is none; the message names the nearest.
+    """
     if name not in METRICS:
         raise UsageError(f"unknown metric {name!r}: expected {', '.join(METRICS)}{nearest(name, METRICS)}")
     return METRICS[name]

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from limbeck.errors import UsageError, nearest
+from limbeck.evaluation import metrics
 from limbeck.evaluation.metrics import METRICS, STANDARD
 
 Checkpoint: TypeAlias = Literal["best", "last"]
@@ -143,7 +144,6 @@ def check_metrics(names: Sequence[str]) -> None:
     if not names:
         raise UsageError(f"no metrics: expected some of {', '.join(METRICS)}")
     for name in names:
-        if name not in METRICS:
-            raise UsageError(f"unknown metric {name!r}: expected {', '.join(METRICS)}{nearest(name, METRICS)}")
+        metrics.find(name)
         if list(names).count(name) > 1:
             raise UsageError(f"metric {name} is given twice: expected each once")

@@ -43,33 +43,6 @@ def median(values: Sequence[float]) -> float:
     return float(np.median(_numbers(values)))
 
 
-def bootstrap_interval(
-    values: Sequence[float],
-    patients: Sequence[Hashable] | None = None,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval | None:
-    """The percentile bootstrap interval of the mean, resampled by patient; see `Bootstrap`.
-
-    Args:
-        values: one for each scan.
-        patients: whose scan it is; without it, each scan is a patient of its own.
-        level: the part of the resampled means inside the interval.
-        resamples: how many means are drawn.
-        seed: of the draws; the same seed and values give the same interval.
-
-    Returns:
-        The interval, or nothing for one patient.
-
-    Raises:
-        ValueError: there are no values, or not one patient for each.
-    """
-    owners = range(len(values)) if patients is None else patients
-    return Bootstrap(owners, level=level, resamples=resamples, seed=seed).of_mean(values)
-
-
 class Bootstrap:
     """Percentile bootstrap intervals of whatever was measured on the same scans, resampled by patient.
 
@@ -81,7 +54,14 @@ class Bootstrap:
     def __init__(
         self, patients: Sequence[Hashable], *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
     ) -> None:
-        """Take whose scans the values will be, one entry for each scan, and the part of the draws to be inside."""
+        """Say whose scans the values will be.
+
+        Args:
+            patients: one entry for each scan.
+            level: the part of what was drawn that is inside the interval.
+            resamples: how often patients are drawn.
+            seed: of the draws; the same seed and values give the same interval.
+        """
         position = {owner: index for index, owner in enumerate(dict.fromkeys(patients))}
         self._owner = np.array([position[owner] for owner in patients], dtype=np.intp)
         self._patients = len(position)

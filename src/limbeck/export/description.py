@@ -55,7 +55,7 @@ def describe(member: Member, settings: NetworkSettings) -> dict[str, Any]:
             "channels": channels(card.target),
             "target": card.target.value,
             "decode": _DECODED[card.target],
-            "label_codes": {_words(label): int(label) for label in Label if label != Label.RESECTION_CAVITY},
+            "label_codes": {label.title: int(label) for label in Label if label != Label.RESECTION_CAVITY},
         },
         "space": {
             "axes": "depth grows towards superior, height towards anterior, width towards the patient's right, "
@@ -79,8 +79,8 @@ def channels(target: Target) -> list[str]:
     """What each channel of the scores means, in order."""
     if target is Target.SIGMOID_REGIONS:
         return [region.name for region in Region]
-    tissues = [_words(label) for label in (Label.NECROTIC_CORE, Label.OEDEMA, Label.ENHANCING)]
-    return [_words(Label.BACKGROUND), *tissues] if target is Target.SOFTMAX_LABELS else tissues
+    tissues = [label.title for label in (Label.NECROTIC_CORE, Label.OEDEMA, Label.ENHANCING)]
+    return [Label.BACKGROUND.title, *tissues] if target is Target.SOFTMAX_LABELS else tissues
 
 
 def made(name: str, size: int, digest: str, agreement: Agreement) -> dict[str, Any]:
@@ -113,7 +113,3 @@ def _inputs(member: Member, sequences: list[str], stride: int) -> list[dict[str,
         "meaning": "which sequences may be looked at; the others leave no trace, whatever stands in their channels",
     }
     return [images, available]
-
-
-def _words(label: Label) -> str:
-    return label.name.lower().replace("_", " ")

@@ -217,6 +217,7 @@ def write(
     Raises:
         UsageError: the label scheme has no code for a label that occurs, or the mask is DICOM and no series has its
             grid.
+        DataError: the mask is DICOM and a series cannot be read, or lacks what a reference needs.
         ResourceError: the disk is full.
     """
     stale = _stale_probabilities(files, options)

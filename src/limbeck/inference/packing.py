@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from limbeck.durable import left_behind, replacing, sha256, write_json, write_text
+from limbeck.durable import left_behind, replacing, sha256, sync, write_json, write_text
 from limbeck.errors import ModelError, ResourceError, UsageError
 from limbeck.inference.member import WEIGHTS, Member, member_of_run
 from limbeck.inference.model_card import HALF, model_card
@@ -173,11 +173,11 @@ def _folder(target: Path) -> Iterator[Path]:
             yield temporary
             # Every file was synced when it was written; the folders' own lists are synced here.
             for place in (*(path for path in temporary.rglob("*") if path.is_dir()), temporary):
-                _sync(place)
+                sync(place)
             if target.is_dir():
                 target.rename(aside)
             temporary.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
         _sweep(target)
     except OSError as error:
         raise ResourceError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -211,11 +211,3 @@ def _sweep(target: Path) -> None:
             with _at_work(path) as alone:
                 if alone:
                     shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

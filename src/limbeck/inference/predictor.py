@@ -22,7 +22,7 @@ from limbeck.inference.scored import Scored, background
 from limbeck.inference.sliding import Position, sliding_window
 from limbeck.methods.base import Method
 from limbeck.methods.precision import Precision, pick_device, uses_bf16
-from limbeck.methods.saved import CARD, PREVIOUS, Card, load_card, load_method
+from limbeck.methods.saved import CARD, DONE, PREVIOUS, Card, load_card, load_method
 from limbeck.normalisation import Normalisation
 
 
@@ -147,7 +147,7 @@ def checkpoint_folder(root: Path, checkpoint: Literal["best", "last"] = "best") 
     """Where `load` finds a model's checkpoint.
 
     Raises:
-        ModelError: there is no such folder, or it leads elsewhere.
+        ModelError: there is no such folder, it holds runs and is none, or it leads elsewhere.
     """
     if not root.is_dir():
         raise ModelError(f"model folder {root} does not exist: expected a run folder of limbeck train, or a pack")
@@ -155,6 +155,8 @@ def checkpoint_folder(root: Path, checkpoint: Literal["best", "last"] = "best") 
     places = (root / checkpoint, root / other, root)
     # Whatever lies there under a card's name: what is wrong with it is told when it is read.
     found = next((place for place in places for name in (CARD, PREVIOUS) if os.path.lexists(place / name)), root)
+    if found == root and not os.path.lexists(root / CARD) and (runs := sorted(root.glob(f"*/{DONE}"))):
+        raise ModelError(f"{root} is no run, but holds {len(runs)}: give one of them, such as {runs[0].parent}")
     if found != root and found.is_symlink():
         raise ModelError(f"{found}: it is a link: expected a folder of the run's own")
     return found

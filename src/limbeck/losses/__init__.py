@@ -5,7 +5,7 @@ from limbeck.losses.contrastive import patch_contrast
 from limbeck.losses.distillation import batch_sum, performance_weights, soft_label_divergence, soft_region_entropy
 from limbeck.losses.information import barlow_twins
 from limbeck.losses.regions import cascade_region_attention, patch_presence, region_means, region_pool, resize_masks
-from limbeck.losses.relations import attention_distance, class_relation, relation_distance, relation_matrix
+from limbeck.losses.relations import attention_distance, class_relation, relation_matrix
 from limbeck.losses.segmentation import (
     binary_cross_entropy_dice,
     cross_entropy,
@@ -37,7 +37,6 @@ __all__ = [
     "region_dice",
     "region_means",
     "region_pool",
-    "relation_distance",
     "relation_matrix",
     "resize_labels",
     "resize_masks",

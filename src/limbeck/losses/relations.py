@@ -59,23 +59,6 @@ def relation_matrix(queries: Tensor, keys: Tensor) -> Tensor:
     return (queries.flatten(2).transpose(1, 2) @ keys.flatten(2)).softmax(2)
 
 
-@full_precision
-def relation_distance(student: Tensor, teacher: Tensor, channels: int, normaliser: Normaliser = "paper") -> Tensor:
-    """The squared distance of two relation matrices, averaged over the batch: scalar (RIRN Eq. 7).
-
-    Args:
-        student: `[B,N,N]`.
-        teacher: `[B,N,N]`, taken as constant.
-        channels: `C` of the features behind the matrices.
-        normaliser: divides by `C N` (`paper`: at most `2 / C`), by `N^2` (`entries`), or by `N` (`rows`: at most 2).
-
-    Raises:
-        UsageError: the normaliser is not known.
-    """
-    divisor = _divisor(channels, student.shape[1], normaliser)
-    return (student - teacher.detach()).square().sum((1, 2)).mean() / divisor
-
-
 def _divisor(channels: int, positions: int, normaliser: Normaliser) -> int:
     """What a squared distance of relation matrices is divided by."""
     divisors = {"paper": channels * positions, "entries": positions**2, "rows": positions}
@@ -94,18 +77,18 @@ def attention_distance(
     normaliser: Normaliser = "paper",
     rows: int = 512,
 ) -> Tensor:
-    """`relation_distance` of both sides' `relation_matrix`, without ever holding the matrices: scalar (RIRN Eq. 6-7).
+    """The squared distance of both sides' `relation_matrix`, averaged over the batch: scalar (RIRN Eq. 6-7).
 
-    Blocks of rows are compared one after another, and computed again on the way back: memory grows with `rows` times
-    `N`, not with `N^2`. RIRN's `N` of 7,680 makes 225 MiB of each matrix.
+    The matrices are never held: blocks of their rows are compared one after another, and computed again on the way
+    back. Memory grows with `rows` times `N`, not with `N^2`; RIRN's `N` of 7,680 makes 225 MiB of each matrix.
 
     Args:
         student_queries: `[B,C,*]` with `N` positions.
         student_keys: `[B,C,*]`, the same shape.
         teacher_queries: `[B,C',*]` with `N` positions, taken as constant.
         teacher_keys: `[B,C',*]`, the same shape, taken as constant.
-        channels: `C` of the features behind the matrices, as in `relation_distance`.
-        normaliser: as in `relation_distance`.
+        channels: `C` of the features behind the matrices.
+        normaliser: divides by `C N` (`paper`: at most `2 / C`), by `N^2` (`entries`), or by `N` (`rows`: at most 2).
         rows: queries in a block; it moves memory and speed, not the value.
 
     Raises:

@@ -26,7 +26,6 @@ from limbeck.phantom.patient import Patient
 _DESCRIPTION = "Synthetic glioma patients made by Limbeck; no real person is shown"
 _EARLY = MappingProxyType({modality: modality.role for modality in Modality})
 _LATER = MappingProxyType({Modality.FLAIR: "t2f", Modality.T1: "t1n", Modality.T1CE: "t1c", Modality.T2: "t2w"})
-_TITLES = MappingProxyType({Modality.FLAIR: "FLAIR", Modality.T1: "T1", Modality.T1CE: "T1ce", Modality.T2: "T2"})
 
 
 class Layout(Protocol):
@@ -174,7 +173,7 @@ class NnUnet:
         write_json(
             out / "dataset.json",
             {
-                "channel_names": {str(int(modality)): title for modality, title in _TITLES.items()},
+                "channel_names": {str(int(modality)): modality.title for modality in Modality},
                 "labels": {"background": 0, "edema": 1, "necrosis": 2, "enhancing tumor": 3},
                 "numTraining": len(_listed(out / "labelsTr")),
                 "file_ending": ".nii.gz",

@@ -158,13 +158,12 @@ def training_curves(path: Path, logs: Mapping[str, Path]) -> Path:
     return _save(figure, path)
 
 
-def learning_curves(path: Path, logs: Sequence[Path], *, colour: str = RUN_COLOURS[0]) -> Path:
+def learning_curves(path: Path, logs: Sequence[Path]) -> Path:
     """Draw all runs of one method: the validation Dice of each, and below it every term's median over the runs.
 
     Args:
         path: the PNG to write.
         logs: the runs' `log.csv`.
-        colour: of the validation Dice.
 
     Returns:
         The path.
@@ -177,9 +176,8 @@ def learning_curves(path: Path, logs: Sequence[Path], *, colour: str = RUN_COLOU
     above, below = figure.subplots(2, 1, sharex=True)
     for curve in curves:
         steps, values = zip(*curve.get("validation_dice", [(0, np.nan)]), strict=True)
-        above.plot(
-            steps, values, color=colour, alpha=max(0.25, 1 / len(curves)), linewidth=1.4, marker="o", markersize=3
-        )
+        faint = max(0.25, 1 / len(curves))
+        above.plot(steps, values, color=RUN_COLOURS[0], alpha=faint, linewidth=1.4, marker="o", markersize=3)
     above.set_ylim(0, 1)
     above.set_title("validation Dice, each run", loc="left", fontsize=11, color=_INK)
     terms = list(dict.fromkeys(name for curve in curves for name in curve if _is_term(name)))

@@ -23,7 +23,6 @@ _SEQUENTIAL, _DIVERGING = "YlGnBu", "PuOr"
 # The ends of both ramps are too dark or too pale to tell steps apart.
 _DICE_RANGE = (0.0, 0.88)
 _GAIN_RANGE = (0.12, 0.88)
-_SEQUENCE_NAMES = {Modality.FLAIR: "FLAIR", Modality.T1: "T1", Modality.T1CE: "T1ce", Modality.T2: "T2"}
 # Value of a series, subset and column, and from how many cases; None where nothing was measured.
 Measure: TypeAlias = Callable[[Series, Subset, str], tuple[float, int] | None]
 # Label of a series and subset: cells of the first map that carry a star.
@@ -82,7 +81,7 @@ def dots(subset: Subset) -> str:
 
 def dots_head() -> str:
     """The heading over the dots: the four sequences, upright."""
-    names = "".join(f"<i>{_SEQUENCE_NAMES[modality]}</i>" for modality in Modality)
+    names = "".join(f"<i>{modality.title}</i>" for modality in Modality)
     return f'<span class="dots names" aria-hidden="true">{names}</span><span class="unseen">sequences</span>'
 
 

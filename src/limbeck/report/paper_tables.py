@@ -27,7 +27,6 @@ PRESENT, MISSING = "●", "○"
 _SUBSETS_DOWN = frozenset({"gkd-table1", "gkd-table2", "rirn-table1", "rirn-table2", "rirn-table3"})
 _SUBSETS_ACROSS = frozenset({"pkdr-table1"})
 
-_SEQUENCES = {Modality.FLAIR: "FLAIR", Modality.T1: "T1", Modality.T1CE: "T1ce", Modality.T2: "T2"}
 _COUNTS = {"parameters_millions": "parameters (millions)", "gmac": "multiply-accumulates (10^9)"}
 
 
@@ -209,20 +208,20 @@ def _label(method: str, variant: str) -> str:
 
 
 def _dot_columns() -> list[Column]:
-    return [Column(name, number=False) for name in _SEQUENCES.values()]
+    return [Column(modality.title, number=False) for modality in Modality]
 
 
 def _dots(subset: Subset | None) -> tuple[str, ...]:
     """A dot for each sequence: full where it was given. The line of means says so in their place."""
     if subset is None:
-        return ("mean", *[""] * (len(_SEQUENCES) - 1))
-    return tuple(PRESENT if modality in subset else MISSING for modality in _SEQUENCES)
+        return ("mean", *[""] * (len(Modality) - 1))
+    return tuple(PRESENT if modality in subset else MISSING for modality in Modality)
 
 
 def _subset_text(subset: Subset | None) -> str:
     if subset is None:
         return "mean"
-    return "all" if len(subset) == len(Modality) else "+".join(_SEQUENCES[modality] for modality in sorted(subset))
+    return "all" if len(subset) == len(Modality) else "+".join(modality.title for modality in sorted(subset))
 
 
 def _with_origin(found: Grid, comparison: Comparison) -> Grid:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from limbeck.errors import DataError
 from limbeck.evaluation.table import Row
+from limbeck.received import read_yaml
 
 _RECORD, _LOG = "experiment.yaml", "log.csv"
 # What every row says already, and hashes that mean nothing to a reader.
@@ -106,8 +105,8 @@ def listing(entries: Mapping[str, object]) -> str:
 def _record(folder: Path, method: str) -> RunRecord:
     path = folder / _RECORD
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        settings = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a run's settings: {str(error).splitlines()[0]}") from error
     if not isinstance(settings, dict):
         raise DataError(f"{path}: found {type(settings).__name__}, expected settings by name")

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from limbeck.anatomy import Modality, Subset
+from limbeck.anatomy import CANONICAL_SCHEME, Modality, Subset
 from limbeck.data.grid import Grid
 from limbeck.data.source import Source
 from limbeck.data.volume import read_labels, read_volume
@@ -22,9 +22,6 @@ from limbeck.report.viewer import Mask, Scene
 if TYPE_CHECKING:
     # The cohort's module imports torch, which a report without a viewer does without.
     from limbeck.data.cohort import Cohort, CohortCase
-
-# The codes in mask files are the package's own.
-_CANONICAL = "brats2024"
 
 
 def check_cohort(rows: Sequence[Row], cohort: Cohort) -> None:
@@ -111,7 +108,9 @@ def _masks(case: str, grid: Grid, rows: Sequence[Row], folder: Path) -> list[Mas
     main = main_metric(rows)
     dice: dict[tuple[str, Subset], dict[str, float]] = {}
     about: dict[tuple[str, Subset], Row] = {}
-    origins = {run: MaskFolder(folder / Path(run).name).origin() for run in {row.run for row in rows}}
+    # Names from a table are names, not ways out of the folder.
+    places = {run: MaskFolder(folder / Path(run).name) for run in {row.run for row in rows}}
+    origins = {run: place.origin() for run, place in places.items()}
     for row in rows:
         # Masks made by other rules have other scores.
         by_these = origins[row.run].get("protocol", row.protocol) == row.protocol
@@ -119,16 +118,15 @@ def _masks(case: str, grid: Grid, rows: Sequence[Row], folder: Path) -> list[Mas
             dice.setdefault((row.run, row.subset), {})[row.region.name] = row.value
             about[row.run, row.subset] = row
     told = _labels(about.values())
-    places = {subset: place for place, subset in enumerate(Subset.every())}
+    order = {subset: number for number, subset in enumerate(Subset.every())}
     found = []
-    for run, subset in sorted(about, key=lambda key: (rank(about[key].method), told[key[0]], places[key[1]])):
-        # Names from a table are names, not ways out of the folder.
-        path = folder / Path(run).name / f"{Path(case).name}_{subset}.nii.gz"
+    for run, subset in sorted(about, key=lambda key: (rank(about[key].method), told[key[0]], order[key[1]])):
+        path = places[run].path(Path(case).name, subset)
         if path.is_file():
             cohort = about[run, subset].data
             if origins[run].get("cohort", cohort) != cohort:
                 raise DataError(f"{path.parent} holds masks of another cohort than the results: give another --masks")
-            labels, own = read_labels(Source(path), _CANONICAL)
+            labels, own = read_labels(Source(path), CANONICAL_SCHEME)
             if (difference := grid.difference(own)) is not None:
                 raise DataError(f"{path}: {difference}, compared with the scan of {case}")
             found.append(Mask(run, told[run], str(subset), labels, dice[run, subset], MEASURES[main]))

@@ -50,10 +50,9 @@ class Series:
         """What heads a column: the name, with the step if there was one, as in `Line.series`."""
         return self.name if self.raw else f"{self.name}, {self.processing}"
 
-    def mean(self, subset: Subset, column: str, cases: Iterable[str] | None = None) -> float | None:
+    def mean(self, subset: Subset, column: str) -> float | None:
         """The mean over cases; None where nothing was measured."""
-        found = self.dice.get(subset, {})
-        values = [found[case][column] for case in (found if cases is None else cases)]
+        values = [columns[column] for columns in self.dice.get(subset, {}).values()]
         return fmean(values) if values else None
 
 

@@ -9,19 +9,18 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from limbeck.anatomy import Modality, Region, Subset
-from limbeck.evaluation.statistics import LEVEL, RESAMPLES, Interval
+from limbeck.evaluation.statistics import Interval
 from limbeck.evaluation.summary import COLUMNS, MEAN, Summary
-from limbeck.evaluation.table import DEFINITIONS, NOTES
+from limbeck.evaluation.table import NOTES
 from limbeck.report import grid
 from limbeck.report.comparison import Cell, Comparison, Line, compare
-from limbeck.report.grid import ABSENT, Column, Grid
+from limbeck.report.grid import Column, Grid
 
 __all__ = [
     "COLUMNS",
     "MEAN",
     "Comparison",
     "Line",
-    "all_metrics",
     "compare",
     "csv_text",
     "html_table",
@@ -79,28 +78,6 @@ def latex(comparison: Comparison) -> str:
     return grid.latex(main_grid(comparison))
 
 
-def all_metrics(comparison: Comparison) -> Grid:
-    """Every metric that was measured: mean and median with their intervals, for each line and region."""
-    metrics = _metrics(comparison)
-    heads = (Column("Run", number=False), Column("Sequences", number=False), Column("Region", number=False))
-    lines: list[tuple[str, ...]] = []
-    rules = set()
-    for line in comparison.lines:
-        rules.add(len(lines))
-        for column in COLUMNS:
-            found = [line.summaries[metric][column] if metric in line.summaries else None for metric in metrics]
-            lines.append((line.title, str(line.subset), column, *map(_averages, found)))
-    known = [DEFINITIONS[metric] for metric in metrics if metric in DEFINITIONS]
-    caption = (
-        f"A cell gives the mean over cases [{LEVEL:.0%} interval by patient] and below it the median [its interval]: "
-        f"percentile bootstrap, {RESAMPLES} resamples. The row {MEAN} averages WT, TC and ET case by case.",
-        *comparison.basis,
-        *(sentence for sentence in known if sentence not in comparison.basis),
-    )
-    columns = (*heads, *(Column(metric) for metric in metrics))
-    return Grid("Every metric by run, sequences and region", columns, tuple(lines), caption, frozenset(rules - {0}))
-
-
 def csv_text(comparison: Comparison) -> str:
     """The numbers themselves: one record for each line, metric and column, with the counts of empty regions."""
     stream = io.StringIO()
@@ -117,23 +94,10 @@ def csv_text(comparison: Comparison) -> str:
     return stream.getvalue()
 
 
-def _metrics(comparison: Comparison) -> list[str]:
-    """The metrics of all lines: those with a definition in its order, then the others."""
-    measured = {metric for line in comparison.lines for metric in line.summaries}
-    return [metric for metric in DEFINITIONS if metric in measured] + sorted(measured - set(DEFINITIONS))
-
-
 def _numbers(found: Summary) -> list[float | str]:
     ends = [found.interval, found.median_interval, found.seeds]
     mean, median, seeds = (("", "") if interval is None else tuple(interval) for interval in ends)
     return [found.mean, *mean, found.median, *median, *seeds]
-
-
-def _averages(found: Summary | None) -> str:
-    if found is None:
-        return ABSENT
-    mean = f"{found.mean:.3f} {_bracket(found.interval)}"
-    return f"{mean}\n{found.median:.3f} {_bracket(found.median_interval)}"
 
 
 def _parts(cell: Cell) -> list[str]:

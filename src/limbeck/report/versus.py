@@ -36,7 +36,6 @@ class Difference:
         median_interval: of the median, by patient; none for one patient.
         better: cases in which the line is ahead.
         worse: cases in which it is behind.
-        by_case: case -> difference.
         p: Wilcoxon's, two-sided, over patients.
         p_holm: adjusted over all differences of the table.
     """
@@ -51,7 +50,6 @@ class Difference:
     median_interval: Interval | None
     better: int
     worse: int
-    by_case: Mapping[str, float]
     p: float
     p_holm: float
 
@@ -67,23 +65,19 @@ class Versus:
 
     Attributes:
         differences: rival after rival, in the order of the lines.
-        column: the region that was compared, or the mean over the three.
         caption: the sentences that must stand under them.
     """
 
     differences: tuple[Difference, ...]
-    column: str
     caption: tuple[str, ...]
 
 
-def versus(comparison: Comparison, rivals: Sequence[str] = tuple(RIVALS), column: str = MEAN) -> Versus:
-    """Test every line against each rival from the same sequences.
+def versus(comparison: Comparison) -> Versus:
+    """Test every line against each of `RIVALS` from the same sequences, by the mean over the three regions.
 
-    Args:
-        comparison: from `compare`.
-        rivals: labels, or methods where exactly one label has the method from those sequences.
-        column: the region, or the mean over the three.
+    A rival is the line of that label, or of that method where exactly one label has the method from those sequences.
     """
+    rivals = tuple(RIVALS)
     found, unclear = [], []
     for place, rival in enumerate(rivals):
         for line in comparison.lines:
@@ -96,10 +90,10 @@ def versus(comparison: Comparison, rivals: Sequence[str] = tuple(RIVALS), column
                 names = ", ".join(candidate.title for candidate in candidates)
                 unclear.append(f"{line.title} from {line.subset} has no one {rival} to be compared with, but {names}.")
             elif candidates and line.cases & candidates[0].cases:
-                found.append(_difference(line, candidates[0], column, comparison.patients))
+                found.append(_difference(line, candidates[0], comparison.patients))
     adjusted = statistics.holm([difference.p for difference in found])
     family = tuple(replace(difference, p_holm=p) for difference, p in zip(found, adjusted, strict=True))
-    return Versus(family, column, (*_caption(family, column, comparison), *unclear))
+    return Versus(family, (*_caption(family, comparison), *unclear))
 
 
 def grid(found: Versus) -> Grid:
@@ -152,8 +146,8 @@ def _candidates(comparison: Comparison, line: Line, rival: str) -> list[Line]:
     return [other for other in found if other.label == rival] or found
 
 
-def _difference(line: Line, rival: Line, column: str, patients: Mapping[str, str] | None) -> Difference:
-    ours, theirs = line.dice[column], rival.dice[column]
+def _difference(line: Line, rival: Line, patients: Mapping[str, str] | None) -> Difference:
+    ours, theirs = line.dice[MEAN], rival.dice[MEAN]
     by_case = paired(ours, theirs)
     values, people = list(by_case.values()), owners(by_case, patients)
     draws = Bootstrap(people)
@@ -173,16 +167,15 @@ def _difference(line: Line, rival: Line, column: str, patients: Mapping[str, str
         median_interval=draws.of_median(values),
         better=sum(value > 0 for value in values),
         worse=sum(value < 0 for value in values),
-        by_case=by_case,
         p=p,
         p_holm=p,
     )
 
 
-def _caption(family: Sequence[Difference], column: str, comparison: Comparison) -> list[str]:
+def _caption(family: Sequence[Difference], comparison: Comparison) -> list[str]:
     if not family:
         return [f"No line has {' or '.join(RIVALS)} from the same sequences to be compared with."]
-    what = f"{comparison.measure} ({'the mean over WT, TC and ET' if column == MEAN else column})"
+    what = f"{comparison.measure} (the mean over WT, TC and ET)"
     rivals = list(dict.fromkeys(difference.rival.label for difference in family))
     described = "; ".join(f"{rival}: {RIVALS[rival]}" if rival in RIVALS else rival for rival in rivals)
     partial = "; ".join(

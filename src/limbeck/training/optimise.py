@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck import ranks
-from limbeck.errors import LimbeckError, UsageError, require
+from limbeck.errors import LimbeckError, require
 from limbeck.methods.base import Descent, Method
 
 if TYPE_CHECKING:
@@ -142,8 +142,6 @@ def _optimiser(parameters: list[nn.Parameter], settings: OptimiserSettings, desc
 
 def rate_factor(settings: OptimiserSettings, step: int, steps: int) -> float:
     """The schedule's factor on the learning rate."""
-    if steps <= 0:
-        raise UsageError(f"steps is {steps}: expected at least 1")
     warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
     left = 1.0 - step / steps
     factors = {"poly": left**0.9, "cosine": 0.5 * (1.0 + math.cos(math.pi * step / steps)), "constant": 1.0}

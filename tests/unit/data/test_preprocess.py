@@ -145,6 +145,7 @@ def test_arrays_are_checked_like_files(scans):
 @pytest.mark.parametrize("spacing", [0.7, 1.6, 2.0, 3.0])
 def test_the_brain_keeps_its_volume(scans, spacing):
     prepared = prepare({Modality.T1: scans[Modality.T1]}, spacing)
-    before = (scans[Modality.T1][0] != 0).sum()
-    after = (prepared.images[Modality.T1] != 0).sum() * np.prod(prepared.geometry.voxel_mm)
+    # As parts of the whole volume, which has more or fewer voxels now.
+    before = (scans[Modality.T1][0] != 0).mean()
+    after = (prepared.images[Modality.T1] != 0).mean()
     assert abs(after / before - 1) < 0.08

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from limbeck.evaluation.statistics import Bootstrap, bootstrap_interval, holm, mean, median, paired_wilcoxon
+from limbeck.evaluation.statistics import Bootstrap, holm, mean, median, paired_wilcoxon
+
+
+def interval_of(values, patients=None, **drawn):
+    """Of the mean; without patients, each value is another one's."""
+    return Bootstrap(range(len(values)) if patients is None else patients, **drawn).of_mean(values)
 
 
 def test_mean_and_median():
@@ -13,7 +18,7 @@ def test_mean_and_median():
     assert median([6, 1, 2, 3]) == 2.5
 
 
-@pytest.mark.parametrize("function", [mean, median, bootstrap_interval])
+@pytest.mark.parametrize("function", [mean, median, interval_of])
 def test_nothing_has_no_average(function):
     with pytest.raises(ValueError, match="no values"):
         function([])
@@ -21,41 +26,41 @@ def test_nothing_has_no_average(function):
 
 def test_the_interval_agrees_with_scipy():
     values = np.random.default_rng(0).beta(8, 2, 40)
-    ours = bootstrap_interval(values)
+    ours = interval_of(values)
     theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, random_state=1)
     assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.003)
 
 
 def test_the_interval_is_seeded_ordered_and_around_the_mean():
     values = np.random.default_rng(2).normal(size=25)
-    interval = bootstrap_interval(values, seed=5)
-    assert interval == bootstrap_interval(values, seed=5)
-    assert interval != bootstrap_interval(values, seed=6)
+    interval = interval_of(values, seed=5)
+    assert interval == interval_of(values, seed=5)
+    assert interval != interval_of(values, seed=6)
     assert interval.low < values.mean() < interval.high
-    narrow = bootstrap_interval(values, level=0.5)
+    narrow = interval_of(values, level=0.5)
     assert interval.low < narrow.low < narrow.high < interval.high
 
 
 def test_many_patients_are_drawn_in_blocks_without_changing_what_is_estimated():
     values = np.random.default_rng(3).normal(size=1500)
-    low, high = bootstrap_interval(values, resamples=4000)
+    low, high = interval_of(values, resamples=4000)
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / np.sqrt(1500), rel=0.08)
 
 
 def test_scans_of_one_patient_are_drawn_together():
     values = np.random.default_rng(1).normal(size=30)
-    alone = bootstrap_interval(values)
-    four_times = bootstrap_interval(np.repeat(values, 4), np.repeat(np.arange(30), 4))
-    pretended = bootstrap_interval(np.repeat(values, 4))
+    alone = interval_of(values)
+    four_times = interval_of(np.repeat(values, 4), np.repeat(np.arange(30), 4))
+    pretended = interval_of(np.repeat(values, 4))
     assert four_times == pytest.approx(alone)
     assert pretended.high - pretended.low < 0.6 * (alone.high - alone.low)
 
 
 def test_patients_bring_all_their_scans():
     # Two patients, three and one scan: the resampled mean is 0, 0.75 or 1... weighted by scans, not by patients.
-    low, high = bootstrap_interval([0.0, 0.0, 0.0, 1.0], ["a", "a", "a", "b"])
+    low, high = interval_of([0.0, 0.0, 0.0, 1.0], ["a", "a", "a", "b"])
     assert (low, high) == (0.0, 1.0)
-    middle = bootstrap_interval([0.0, 0.0, 0.0, 1.0], ["a", "a", "a", "b"], level=0.2)
+    middle = interval_of([0.0, 0.0, 0.0, 1.0], ["a", "a", "a", "b"], level=0.2)
     assert middle == (0.25, 0.25)
 
 
@@ -91,26 +96,17 @@ def test_the_median_of_a_draw_is_found_wherever_it_lies(size, people):
 def test_whatever_was_measured_on_the_same_scans_sees_the_same_draws():
     values = np.random.default_rng(5).normal(size=15)
     first, second = Bootstrap(range(15)), Bootstrap([f"p{number}" for number in range(15)])
-    assert first.of_mean(values) == second.of_mean(values) == bootstrap_interval(values)
+    assert first.of_mean(values) == second.of_mean(values)
     low, high = first.of_mean(-values)
     assert (-high, -low) == pytest.approx(first.of_mean(values))
 
 
 @pytest.mark.parametrize("measure", [Bootstrap.of_mean, Bootstrap.of_median])
 def test_both_intervals_need_two_patients_and_a_value_for_each_scan(measure):
+    assert measure(Bootstrap(["a"]), [0.5]) is None
     assert measure(Bootstrap(["a", "a"]), [0.5, 0.9]) is None
     with pytest.raises(ValueError, match="2 patients for 3 values"):
         measure(Bootstrap(["a", "b"]), [1, 2, 3])
-
-
-@pytest.mark.parametrize(("values", "patients"), [([0.5], None), ([0.5, 0.9], ["a", "a"])])
-def test_one_patient_has_no_interval(values, patients):
-    assert bootstrap_interval(values, patients) is None
-
-
-def test_a_patient_is_needed_for_each_value():
-    with pytest.raises(ValueError, match="2 patients for 3 values"):
-        bootstrap_interval([1, 2, 3], ["a", "b"])
 
 
 def test_wilcoxon_by_hand():

@@ -4,7 +4,7 @@ import pytest
 
 from limbeck.anatomy import Region, Subset
 from limbeck.errors import DataError
-from limbeck.evaluation.statistics import bootstrap_interval
+from limbeck.evaluation.statistics import Bootstrap
 from limbeck.evaluation.summary import by_case, owners, seed_means, summarise
 from limbeck.evaluation.table import Row
 
@@ -38,7 +38,7 @@ def test_a_summary_by_hand():
     results = rows({"a": 0.1, "b": 0.2, "c": 0.6})
     found = summarise(results, "dice", by_case(results, "dice"), None)["WT"]
     assert (found.cases, found.mean, found.median) == (3, pytest.approx(0.3), pytest.approx(0.2))
-    assert found.interval == pytest.approx(bootstrap_interval([0.1, 0.2, 0.6]))
+    assert found.interval == pytest.approx(Bootstrap(range(3)).of_mean([0.1, 0.2, 0.6]))
     assert found.median_interval == pytest.approx((0.1, 0.6))
     assert found.seeds is None
 

@@ -9,17 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from toy import batch, crop, make
+from unit.losses.whole_matrices import plain_distance
 from unit.methods.yielded import changed, descend, frozen_copy, terms, values
 
 from limbeck.anatomy import Subset
-from limbeck.losses import (
-    class_relation,
-    critic_loss,
-    fool_loss,
-    region_dice,
-    relation_distance,
-    relation_matrix,
-)
+from limbeck.losses import class_relation, critic_loss, fool_loss, region_dice
 from limbeck.methods import build, find
 from limbeck.methods.base import Context, Method
 from limbeck.target import regions
@@ -63,12 +57,12 @@ def test_every_term_is_its_loss_at_weight_one(aggregation: str, car_norm: str) -
     teacher, teacher_queries, teacher_keys = method.teacher(data.complete)
     truth = regions(data.labels)
     masks = truth * (teacher.logits > 0)
-    matrices = relation_matrix(queries, keys), relation_matrix(teacher_queries, teacher_keys)
+    relations = queries, keys, teacher_queries, teacher_keys
     probabilities = student.logits.sigmoid(), teacher.logits.sigmoid()
     expected = {
         "segmentation": region_dice(student.logits, truth),
         "class_relation": class_relation(student.decoded[-1], teacher.decoded[-1], masks, aggregation).mean(),  # type: ignore[arg-type]
-        "position_relation": relation_distance(*matrices, 64, car_norm),  # type: ignore[arg-type]
+        "position_relation": plain_distance(*relations, 64, car_norm),
         "fool": fool_loss(method.critic(probabilities[0])),
         "teacher_segmentation": region_dice(teacher.logits, truth),
         "tell_apart": critic_loss(method.critic(probabilities[1]), method.critic(probabilities[0])),

@@ -124,7 +124,6 @@ def test_empty_regions_are_counted_once_and_shown(render):
 def test_every_other_table_of_the_rows_counts_their_empty_regions_too():
     comparison = tables.compare([*emptied(rows(), "a", Region.ET, "both empty", 1.0), *rows("r-gkd", "gkd")])
     assert any("in all lines together: ET 1/0/0 of 8." in sentence for sentence in comparison.basis)
-    assert any("of 8." in sentence for sentence in tables.all_metrics(comparison).caption)
 
 
 @pytest.mark.parametrize("render", RENDERS)
@@ -286,23 +285,6 @@ def test_results_with_the_slice_mean_alone_say_so():
     found = tables.compare([replace(row, metric="legacy_slice_mean") for row in rows() if row.metric == "dice"])
     assert found.lines[0].cells["WT"].dice == pytest.approx(0.515)
     assert any("no Dice by volume" in sentence for sentence in found.caption)
-
-
-def test_all_metrics_have_mean_and_median_and_their_definitions():
-    results = [*THREE, *(replace(row, metric="sensitivity") for row in THREE if row.metric == "dice")]
-    found = tables.all_metrics(tables.compare(results, LABELS))
-    assert [column.heading for column in found.columns[3:]] == ["dice", "hd95_mm", "sensitivity"]
-    assert len(found.lines) == 3 * 4
-    assert found.lines[0][3].startswith("0.915 [0.9")
-    assert found.lines[0][3].splitlines()[1].startswith("0.915 [0.9")
-    assert any(sentence.startswith("Sensitivity:") for sentence in found.caption)
-    assert any("374 mm" in sentence for sentence in found.caption)
-
-
-def test_a_metric_that_one_line_lacks_is_a_dash_in_all_metrics():
-    results = [row for row in THREE if row.metric == "dice" or row.method != "gkd"]
-    found = tables.all_metrics(tables.compare(results, LABELS))
-    assert found.lines[-1][4] == "–"
 
 
 def test_ten_thousand_rows_are_summarised_in_seconds():

@@ -55,7 +55,7 @@ def test_runs_that_are_not_there_are_left_out_and_none_is_an_error(tmp_path):
         read_runs(tmp_path / "gkd-flair", rows(TWO))
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", "\x00"])
+@pytest.mark.parametrize("text", ["a: [", "- 1", "\x00", "a: 1\na: 2", "a: " + "b" * 2**19])
 def test_a_damaged_record_is_named(tmp_path, text):
     (record(tmp_path, "gkd-flair") / "experiment.yaml").write_text(text)
     with pytest.raises(DataError, match=r"gkd-flair/experiment\.yaml"):

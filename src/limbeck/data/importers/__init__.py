@@ -10,13 +10,21 @@ from types import MappingProxyType
 from limbeck.data.case import Case
 from limbeck.data.importers import bids, brats, msd, nnunet, table
 from limbeck.data.importers.codes import Codes, Naming, settle
-from limbeck.data.source import looked_up, shown
+from limbeck.data.importers.files import files
+from limbeck.data.source import looked_up, shown, suffix
 from limbeck.errors import DataError, UsageError, nearest
+
+_NAME_THEM = "name it by its case and one word for the sequence, such as P001_t1ce, or list files in a table"
 
 
 def _nothing(source: Path) -> str:
     del source
     return ""
+
+
+def _none(source: Path) -> list[Path]:
+    del source
+    return []
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Importer:
         find: the cases in it; reads no image.
         naming: what the names in it say about the codes of the segmentations.
         remark: what else the user should know of how it is read; empty if nothing.
+        left_aside: volumes that are of no case by their names.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Importer:
     find: Callable[[Path], list[Case]]
     naming: Callable[[Path], Naming]
     remark: Callable[[Path], str] = _nothing
+    left_aside: Callable[[Path], list[Path]] = _none
 
     def scheme(self, source: Path) -> str:
         """Name of the label scheme (`anatomy.LABEL_SCHEMES`) that the segmentations use; as `codes`."""
@@ -55,13 +65,28 @@ class Importer:
         """
         return settle(self.naming(source), self.find(source) if cases is None else cases, source)
 
+    def overlooked(self, source: Path) -> str:
+        """How many volumes are left aside, which, and what to do about it, in a line; empty if none are.
+
+        Raises:
+            DataError: a folder cannot be read.
+        """
+        others = self.left_aside(source)
+        if not others:
+            return ""
+        examples = " and ".join(shown(path.relative_to(source)) for path in (others[0], others[-1])[: len(others)])
+        many = "image files are" if others[1:] else "image file is"
+        return f"{len(others)} {many} of no case, such as {examples}: {_NAME_THEM}"
+
 
 IMPORTERS: MappingProxyType[str, Importer] = MappingProxyType(
     {
         "msd": Importer("msd", msd.EXPLANATION, msd.detect, msd.find, msd.naming),
         "nnunet": Importer("nnunet", nnunet.EXPLANATION, nnunet.detect, nnunet.find, nnunet.naming),
         "bids": Importer("bids", bids.EXPLANATION, bids.detect, bids.find, bids.naming, bids.remark),
-        "brats": Importer("brats", brats.EXPLANATION, brats.detect, brats.find, brats.naming, brats.remark),
+        "brats": Importer(
+            "brats", brats.EXPLANATION, brats.detect, brats.find, brats.naming, brats.remark, brats.left_aside
+        ),
         "table": Importer("table", table.EXPLANATION, table.detect, table.find, table.naming, table.remark),
     }
 )
@@ -85,11 +110,25 @@ def detect_layout(source: Path, layout: str = "auto") -> tuple[Importer, str]:
         return IMPORTERS[layout], f"layout {layout}, as told{_remarked(IMPORTERS[layout], source)}"
     fitting = [importer for importer in IMPORTERS.values() if importer.detect(source)]
     if not fitting:
-        looked_for = "; ".join(f"{importer.name} ({importer.explanation})" for importer in IMPORTERS.values())
-        raise DataError(f"{shown(source)}: no known layout: looked for {looked_for}")
+        raise DataError(_unknown(source))
     others = ", ".join(importer.name for importer in fitting[1:])
     also = f"; {others} would fit too: choose with --layout" if others else ""
     return fitting[0], f"layout {fitting[0].name}: {fitting[0].explanation}{_remarked(fitting[0], source)}{also}"
+
+
+def _unknown(source: Path) -> str:
+    """What lies in a folder of no known layout, and what would be one."""
+    if (source / "cohort.json").is_file():
+        return f"{shown(source)}: it is a cohort already: expected the folder of the data that it was imported from"
+    looked_for = "; ".join(f"{importer.name} ({importer.explanation})" for importer in IMPORTERS.values())
+    volumes = [path for path in files(source, 4) if suffix(path)]
+    if not volumes:
+        return f"{shown(source)}: no known layout: looked for {looked_for}"
+    example = shown(volumes[0].relative_to(source))
+    return (
+        f"{shown(source)}: no known layout in {len(volumes)} image files, such as {example}: {_NAME_THEM}; "
+        f"looked for {looked_for}"
+    )
 
 
 def _check_source(source: Path, layout: str) -> None:

@@ -91,6 +91,11 @@ def remark(folder: Path) -> str:
     return "; ".join(remarks)
 
 
+def left_aside(folder: Path) -> list[Path]:
+    """The volumes whose names say of no case and sequence that they are its own."""
+    return named(files(folder, _DEPTH)).others
+
+
 def _gathered(names: Named) -> tuple[_Cases, list[Path]]:
     """The files of each case, by its folder and name, and the segmentations that are of none.
 

@@ -52,11 +52,13 @@ class Named:
         images: the sequences.
         segmentations: the others, with what their case may be called, the likeliest first.
         problems: a line for each name that leaves open what the file is.
+        others: volumes that do not follow the pattern.
     """
 
     images: list[Image] = field(default_factory=list)
     segmentations: list[tuple[Path, tuple[str, ...]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
 
 
 def is_sequence(path: Path) -> bool:
@@ -66,7 +68,7 @@ def is_sequence(path: Path) -> bool:
 
 
 def named(paths: Iterable[Path]) -> Named:
-    """Case and role of every file whose name follows the pattern; others are left aside."""
+    """Case and role of every file whose name follows the pattern."""
     found = Named()
     plain: list[tuple[Path, str, str]] = []
     sharing: dict[str, set[Modality]] = defaultdict(set)
@@ -78,11 +80,13 @@ def named(paths: Iterable[Path]) -> Named:
         elif word in MODALITY_ALIASES:
             plain.append((path, case, word))
             sharing[case].add(MODALITY_ALIASES[word])
-        elif word:
-            joint_case, modality = _joint(path)
+        elif suffix(path):
+            joint_case, modality = _joint(path) if word else ("", None)
             if joint_case and modality is not None:
                 found.images.append(Image(path, joint_case, modality))
                 sharing[joint_case].add(modality)
+            else:
+                found.others.append(path)
     for path, case, word in plain:
         image = _image(path, case, word, sharing)
         if image is not None:

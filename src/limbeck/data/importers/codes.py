@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.anatomy import CANONICAL_SCHEME
 from limbeck.data.case import Case
 from limbeck.data.source import Source, shown
 from limbeck.errors import DataError
@@ -160,7 +161,7 @@ def _survey(chosen: Sequence[Source]) -> list[_Seen]:
     for source in chosen:
         try:
             # In this scheme each of the codes 0 to 4 is itself.
-            labels, _ = read_labels(source, "brats2024")
+            labels, _ = read_labels(source, CANONICAL_SCHEME)
         except DataError:
             continue
         codes = frozenset(np.flatnonzero(np.bincount(labels.ravel(), minlength=5)).tolist()) - {0}

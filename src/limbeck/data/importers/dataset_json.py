@@ -103,7 +103,7 @@ def scheme(folder: Path, labels: Any) -> str:
         codes = dict(_by_label(path, labels))
     known = scheme_of(codes)
     if known is None:
-        listed = ", ".join(f"{code} {label.name.lower().replace('_', ' ')}" for code, label in sorted(codes.items()))
+        listed = ", ".join(f"{code} {label.title}" for code, label in sorted(codes.items()))
         raise DataError(
             f"{shown(path)}: its labels ({listed}) fit none of {', '.join(LABEL_SCHEMES)}: choose with --labels, "
             "or code the segmentations anew"

@@ -89,7 +89,7 @@ def remark(source: Path) -> str:
     header, _ = _read(path)
     columns = _columns(path, header)
     numbers = [columns.case, columns.patient, *columns.images.values(), columns.labels]
-    read = ", ".join(header[number] for number in numbers if number >= 0)
+    read = ", ".join(header[number] for number in dict.fromkeys(numbers) if number >= 0)
     unread = f"; not {', '.join(columns.unknown)}" if columns.unknown else ""
     return f"{path.name}: columns read: {read}{unread}"
 

@@ -27,6 +27,37 @@ def test_which_layout(tmp_path, brats, decathlon):
     assert "; brats would fit too: choose with --layout" in explanation
 
 
+def test_names_that_no_layout_has_are_shown_with_the_remedy(tmp_path):
+    for name in ("MPRAGE_post.nii.gz", "T2_TSE.nii.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"no known layout in 2 image files, such as MPRAGE_post\.nii\.gz: name it by"):
+        detect_layout(tmp_path)
+    (tmp_path / "cohort.json").touch()
+    with pytest.raises(DataError, match="it is a cohort already"):
+        detect_layout(tmp_path)
+
+
+def test_files_of_no_case_are_told(tmp_path):
+    (tmp_path / "P3").mkdir()
+    for name in (
+        "P1_flair.nii.gz",
+        "P1-T2-TSE.nii.gz",
+        "P3/t1_gd.nii.gz",
+        "P1_ce_T1.nii.gz",
+        "P1_seg.nii.gz",
+        "a_b.txt",
+    ):
+        (tmp_path / name).touch()
+    importer, _ = detect_layout(tmp_path)
+    assert importer.overlooked(tmp_path).startswith(
+        "2 image files are of no case, such as P1-T2-TSE.nii.gz and P3/t1_gd.nii.gz: name it by its case"
+    )
+    (tmp_path / "P3" / "t1_gd.nii.gz").unlink()
+    assert importer.overlooked(tmp_path).startswith("1 image file is of no case, such as P1-T2-TSE.nii.gz: name it by")
+    (tmp_path / "P1-T2-TSE.nii.gz").unlink()
+    assert importer.overlooked(tmp_path) == ""
+
+
 def test_names_under_which_importers_stand():
     assert all(importer.name == name for name, importer in IMPORTERS.items())
 

@@ -46,6 +46,8 @@ class Modality(IntEnum):
             return MODALITY_ALIASES[key]
         near = difflib.get_close_matches(key, MODALITY_ALIASES, n=1, cutoff=0.4)
         hint = f"; did you mean {MODALITY_ALIASES[near[0]].role!r}?" if near else ""
+        if "," in text:
+            hint = "; a subset of several is written with +, as in flair+t1ce"
         raise UsageError(f"unknown sequence {text!r}: expected flair, t1, t1ce or t2{hint}")
 
 

@@ -26,6 +26,9 @@ def test_a_model_that_is_none_is_model(bench, tmp_path) -> None:
     table = ["--data", bench.cohort, "--out", tmp_path / "results.csv"]
     bench.refuses(MODEL, "evaluate", tmp_path / "nowhere", *table, says=("nowhere", "does not exist"))
     bench.refuses(MODEL, "evaluate", bench.phantoms, *table, says=(str(bench.phantoms), "DONE"))
+    held = {"says": (str(bench.teacher.parent), "is no run, but holds", "give one of them, such as")}
+    bench.refuses(MODEL, "evaluate", bench.teacher.parent, *table, **held)
+    bench.refuses(MODEL, "predict", bench.teacher.parent, *words, **held)
     assert not mask.exists() and not (tmp_path / "results.csv").exists()
 
 

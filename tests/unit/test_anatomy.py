@@ -136,3 +136,8 @@ def test_regions_are_nested_and_leave_the_cavity_out() -> None:
         ("TC", 1, "tumour core"),
         ("ET", 2, "enhancing tumour"),
     ]
+
+
+def test_a_comma_between_sequences_is_answered_by_how_a_subset_is_written() -> None:
+    with pytest.raises(UsageError, match=r"'flair,t1ce'.*with \+, as in flair\+t1ce"):
+        Subset.parse("flair,t1ce")

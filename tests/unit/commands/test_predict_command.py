@@ -141,6 +141,7 @@ def refusals(clinic: Clinic) -> dict[str, tuple[int, str, list[object]]]:
         "two ways": (USAGE, "in one way", [*scan, "--case", clinic.flair.parent, "-o", mask]),
         "three ways": (USAGE, "in one way", ["--case", "x", "--folder", "y", "-o", mask]),
         "a layout of files": (USAGE, "--layout goes with", [*scan, "--layout", "brats", "-o", mask]),
+        "a mask for a folder": (USAGE, "go into a folder", ["--folder", clinic.folder, "-o", mask]),
         "no layout": (USAGE, "'brat'", ["--case", clinic.flair.parent, "--layout", "brat", "-o", mask]),
         "ending": (USAGE, ".nii.gz", [*scan, "-o", clinic.out / "mask.mhd"]),
         "no ending": (USAGE, ".nii.gz", [*scan, "-o", clinic.out / "mask"]),
@@ -176,6 +177,17 @@ def test_what_cannot_be_is_refused_before_the_model_is_read(clinic) -> None:
         assert says in err and err.count("\n") == 1 and err.startswith("limbeck: "), (what, err)
     assert clinic.loaded == 0
     assert {path: path.read_bytes() for path in clinic.root.rglob("*") if path.is_file()} == before
+
+
+def test_a_scan_without_its_sequence_is_said_to_have_been_taken_for_the_model(clinic, capsys) -> None:
+    assert main(["predict", str(clinic.flair), "-o", str(clinic.out / "mask.nii.gz")]) == USAGE
+    assert f"{clinic.flair} was taken for MODEL; give the patient in one way: --t1ce FILE" in capsys.readouterr().err
+
+
+def test_scans_of_no_patient_are_told(clinic) -> None:
+    clinic.flair.with_name("T2 TSE.nii.gz").write_bytes(clinic.flair.read_bytes())
+    _, _, err = clinic.predict("--folder", clinic.folder, "-o", clinic.out / "masks")
+    assert "warning: 1 image file is of no case, such as anna/T2 TSE.nii.gz: name it by its case" in err
 
 
 def test_a_segmentation_beside_the_scans_is_no_place_for_a_mask(clinic) -> None:

@@ -191,6 +191,22 @@ def test_members_are_one_stream_and_what_is_no_gzip_ends_it(tmp_path) -> None:
         assert content.surplus(10) == 0
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", r"scan\.nii\.gz: empty, not one byte: copy"),
+        (b"no scan at all", r"no gzip, whatever its name says: copy"),
+        ((348).to_bytes(4, "little") + bytes(400), r"no gzip, whatever its name says: take \.gz off"),
+        ((540).to_bytes(4, "big") + bytes(600), r"no gzip, whatever its name says: take \.gz off"),
+    ],
+)
+def test_what_is_no_gzip_has_the_remedy_of_what_it_is(content, says, tmp_path) -> None:
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_volume(Source(path))
+
+
 def test_a_chain_of_tiny_members_is_refused_before_it_takes_long(tmp_path) -> None:
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(gzip.compress(b"", mtime=0) * 20000)

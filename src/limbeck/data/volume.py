@@ -216,8 +216,8 @@ def _unknown_labels(source: Source, voxels: NDArray[Any], scheme: str) -> DataEr
     strange = [value for value in values if value not in known]
     fitting = [name for name, codes in LABEL_SCHEMES.items() if all(value in codes for value in values)]
     remedy = f"; its labels would fit {' or '.join(fitting)}" if fitting else ""
-    # Six digits would show a code near 1 as 1.
-    shown = ", ".join(f"{value:.0f}" if value.is_integer() else f"{value:.9g}" for value in strange[:5])
+    # Six digits would show a code near 1 as 1, and all of them fill a page.
+    shown = ", ".join(f"{value:.9g}" for value in strange[:5])
     shown += ", ..." if len(strange) > 5 else ""
     if not all(value.is_integer() for value in strange):
         cause = "which interpolation leaves: resample the segmentation again with nearest neighbour"

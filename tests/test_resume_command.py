@@ -108,17 +108,14 @@ def test_the_same_command_goes_on_too_and_resume_beside_it_begins_nothing(place,
 
 
 def test_a_run_that_was_finished_before_is_not_passed_off_as_new(place, tmp_path, capsys) -> None:
-    words = place.words(tmp_path / "runs")
-    assert main(words) == 0
+    assert main(words := place.words(tmp_path / "runs")) == 0
     assert "nothing was trained" not in capsys.readouterr().err
     (run,) = (tmp_path / "runs").iterdir()
     for again in (words, ["train", "--resume", str(run)]):
         assert main(again) == 0
-        told = capsys.readouterr()
-        assert told.out == f"{run}\n"
-        assert (
-            told.err.startswith(f"limbeck: note: {run.name} was finished on 20") and "nothing was trained" in told.err
-        )
+        out, err = capsys.readouterr()
+        assert out == f"{run}\n" and err.startswith(f"limbeck: note: {run.name} was finished on 20")
+        assert err.endswith(": nothing was trained\n")
 
 
 def test_the_first_run_of_a_process_is_that_of_any_other(place, tmp_path, monkeypatch) -> None:

@@ -108,8 +108,8 @@ def test_the_same_command_goes_on_too_and_resume_beside_it_begins_nothing(place,
 
 
 def test_a_run_that_was_finished_before_is_not_passed_off_as_new(place, tmp_path, capsys) -> None:
-    assert main(words := place.words(tmp_path / "runs")) == 0
-    assert "nothing was trained" not in capsys.readouterr().err
+    words = place.words(tmp_path / "runs")
+    assert main(words) == 0 and "nothing was trained" not in capsys.readouterr().err
     (run,) = (tmp_path / "runs").iterdir()
     for again in (words, ["train", "--resume", str(run)]):
         assert main(again) == 0

@@ -203,7 +203,7 @@ def _picture(path: Path, rows: list[Row], runs: Mapping[str, Path], cohort: Coho
     for label in LABELS[1:]:
         titles[label] = load(runs[label]).segment_case(case, subset)
     return figures.overlay(
-        path, image, titles, reference="reference", image_title=shown.role.upper(), affine=grid.affine
+        path, image, titles, reference="reference", image_title=shown.title, affine=grid.affine
     )
 
 

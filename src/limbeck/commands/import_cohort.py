@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Shown before the work begins, whoever reads the output.
     print(f"{explanation}\nlabels read as {scheme}: {why}\n{census(cases)}", flush=True)
     if overlooked := importer.overlooked(arguments.source):
-        print(f"limbeck: warning: {overlooked}", file=sys.stderr)
+        print(f"limbeck: warning: {': '.join(overlooked)}", file=sys.stderr)
     with bar("Import", len(cases)) as advance:
         cohort = import_cohort(
             cases,

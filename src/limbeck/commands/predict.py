@@ -130,7 +130,7 @@ def _cases(arguments: argparse.Namespace) -> list[Case]:
     if arguments.case and len(found) != 1:
         raise UsageError(f"{place} holds {len(found)} patients: use --folder")
     if overlooked := importer.overlooked(place):
-        print(f"limbeck: warning: {overlooked}", file=sys.stderr)
+        print(f"limbeck: warning: {': '.join(overlooked)}", file=sys.stderr)
     return found
 
 

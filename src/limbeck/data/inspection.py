@@ -116,7 +116,7 @@ def inspect(
         report.findings += of_error("", error)
         return report
     if overlooked := importer.overlooked(source):
-        report.findings.append(Finding("", "warning", *overlooked.split(": ", 1)))
+        report.findings.append(Finding("", "warning", *overlooked))
     cases = _named_once(cases, report)
     segmented = any(case.labels for case in cases)
     if segmented and scheme is None:

@@ -65,18 +65,18 @@ class Importer:
         """
         return settle(self.naming(source), self.find(source) if cases is None else cases, source)
 
-    def overlooked(self, source: Path) -> str:
-        """How many volumes are left aside, which, and what to do about it, in a line; empty if none are.
+    def overlooked(self, source: Path) -> tuple[str, str] | None:
+        """How many volumes are left aside and which, and what to do about it; None if none are.
 
         Raises:
             DataError: a folder cannot be read.
         """
         others = self.left_aside(source)
         if not others:
-            return ""
+            return None
         examples = " and ".join(shown(path.relative_to(source)) for path in (others[0], others[-1])[: len(others)])
         many = "image files are" if others[1:] else "image file is"
-        return f"{len(others)} {many} of no case, such as {examples}: {_NAME_THEM}"
+        return f"{len(others)} {many} of no case, such as {examples}", _NAME_THEM
 
 
 IMPORTERS: MappingProxyType[str, Importer] = MappingProxyType(

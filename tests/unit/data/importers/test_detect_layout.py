@@ -49,13 +49,13 @@ def test_files_of_no_case_are_told(tmp_path):
     ):
         (tmp_path / name).touch()
     importer, _ = detect_layout(tmp_path)
-    assert importer.overlooked(tmp_path).startswith(
-        "2 image files are of no case, such as P1-T2-TSE.nii.gz and P3/t1_gd.nii.gz: name it by its case"
-    )
+    remedy = "name it by its case and one word for the sequence, such as P001_t1ce, or list files in a table"
+    two = "2 image files are of no case, such as P1-T2-TSE.nii.gz and P3/t1_gd.nii.gz"
+    assert importer.overlooked(tmp_path) == (two, remedy)
     (tmp_path / "P3" / "t1_gd.nii.gz").unlink()
-    assert importer.overlooked(tmp_path).startswith("1 image file is of no case, such as P1-T2-TSE.nii.gz: name it by")
+    assert importer.overlooked(tmp_path) == ("1 image file is of no case, such as P1-T2-TSE.nii.gz", remedy)
     (tmp_path / "P1-T2-TSE.nii.gz").unlink()
-    assert importer.overlooked(tmp_path) == ""
+    assert importer.overlooked(tmp_path) is None
 
 
 def test_names_under_which_importers_stand():

@@ -202,9 +202,7 @@ def _picture(path: Path, rows: list[Row], runs: Mapping[str, Path], cohort: Coho
     titles = {"reference": reference}
     for label in LABELS[1:]:
         titles[label] = load(runs[label]).segment_case(case, subset)
-    return figures.overlay(
-        path, image, titles, reference="reference", image_title=shown.title, affine=grid.affine
-    )
+    return figures.overlay(path, image, titles, reference="reference", image_title=shown.title, affine=grid.affine)
 
 
 def _report(

@@ -31,6 +31,7 @@ _NO_POSITIONS = {"position_relation_weight": 0.0}
 _NO_GAME = {"adversarial_weight": 0.0}
 _NO_KNOWLEDGE = {"start": "fresh", "soft_label_weight": 0.0}
 _LONE = "a student alone"
+_COMPARED = "gain of the whole", "95 % interval", "better in", "p (Holm)"
 
 
 @dataclass(frozen=True)
@@ -173,19 +174,22 @@ def page(ablation: Ablation, whole: Sequence[Row], parts: Mapping[str, Sequence[
     full = by_patient(whole)
     seeds = ", ".join(str(seed) for seed in sorted({row.seed for row in whole}))
     yield f"\n{ablation.method}, students of {', '.join(ablation.subsets)}, seeds {seeds}:\n"
-    yield "| what is left | the paper's Dice, % | Dice | gain of the whole | 95 % interval | better in | p (Holm) |"
-    yield "|---|--:|--:|--:|---|--:|--:|"
-    yield f"| the whole method | {_said(ablation.printed[0])} | {mean(list(full.values())):.3f} | | | | |"
     printed = {part.name: part.printed for part in ablation.parts} | {_LONE: ablation.printed[1]}
+    in_paper = any(value is not None for value in (*ablation.printed, *printed.values()))
+
+    def line(name: str, paper: str, *cells: str) -> str:
+        return f"| {' | '.join([name, *([paper] if in_paper else []), *cells])} |"
+
+    yield line("what is left", "the paper's Dice, %", "Dice", *_COMPARED)
+    yield f"|---|{'--:|' if in_paper else ''}--:|--:|---|--:|--:|"
+    yield line("the whole method", _said(ablation.printed[0]), f"{mean(list(full.values())):.3f}", *[""] * 4)
     rows = {name: by_patient(own) for name, own in parts.items()}
     gains = {name: difference(full, scores, list(full)) for name, scores in rows.items()}
     adjusted = holm([gain.p for gain in gains.values()])
     for (name, gain), p in zip(gains.items(), adjusted, strict=True):
         between = f"{gain.interval.low:+.3f} to {gain.interval.high:+.3f}" if gain.interval else ""
-        left = (
-            f"| {name} | {_said(printed[name])} | {mean(list(rows[name].values())):.3f} | {gain.mean:+.3f} | {between}"
-        )
-        yield f"{left} | {gain.better} of {gain.count} | {p:.2g} |"
+        told = f"{gain.mean:+.3f}", between, f"{gain.better} of {gain.count}", f"{p:.2g}"
+        yield line(name, _said(printed[name]), f"{mean(list(rows[name].values())):.3f}", *told)
 
 
 def _said(printed: float | None) -> str:

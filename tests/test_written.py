@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable
@@ -132,3 +133,11 @@ def test_every_table_of_results_says_how_it_was_made() -> None:
     results = [*sorted((ROOT / "docs" / "results").rglob("*.md")), ROOT / "README.md"]
     # A README's map of folders is a table too, and so is held to the same.
     assert not [str(path.relative_to(ROOT)) for path in results if unexplained(path.read_text())]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_table_is_torn_and_no_machine_is_named(document: Path) -> None:
+    lines = document.read_text().splitlines()
+    torn = [after for row, after in itertools.pairwise(lines) if row.startswith("|") and after and after[0] != "|"]
+    assert not [line for line in torn if line.strip()]
+    assert not [line for line in lines if re.search(r"(?<![\w.])/(?:tmp|work|root|home/\w+)/", line)]

@@ -45,7 +45,7 @@ def test_the_whole_is_compared_with_each_part_and_with_a_student_alone() -> None
     parts = {part.name: rows("gkd", "flair", dice) for part, dice in zip(ablation.parts, (0.58, 0.61), strict=True)}
     parts["a student alone"] = rows("supervised", "flair", 0.5)
     text = list(ablations.page(ablation, rows("gkd", "flair", 0.6), parts))
-    assert "| the whole method | 69.64 | 0.635 | | | | |" in text
+    assert "| the whole method | 69.64 | 0.635 |  |  |  |  |" in text
     told = [line.split(" | ")[:4] for line in text[-3:]]
     assert told == [
         ["| soft labels alone", "66.92", "0.615", "+0.020"],
@@ -54,6 +54,16 @@ def test_the_whole_is_compared_with_each_part_and_with_a_student_alone() -> None
     ]
     # The smallest p that eight signed ranks can have, times three rows.
     assert text[-1].endswith("| 8 of 8 | 0.023 |")
+
+
+def test_a_paper_s_column_stands_where_a_paper_has_numbers() -> None:
+    (ablation,) = (one for one in ablations.ABLATIONS if one.method == "choi")
+    text = list(ablations.page(ablation, rows("choi", "flair+t1ce", 0.6), {}))
+    assert text[1:] == [
+        "| what is left | Dice | gain of the whole | 95 % interval | better in | p (Holm) |",
+        "|---|--:|--:|---|--:|--:|",
+        "| the whole method | 0.635 |  |  |  |  |",
+    ]
 
 
 def test_a_part_without_all_seeds_of_the_whole_is_left_out() -> None:

@@ -28,7 +28,8 @@ def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evidence:
     """The matrix, whose training writes the same rows each time and counts."""
     found = Evidence(MATRIX, tmp_path / "out", tmp_path / "record")
 
-    def train(words: list[str], check: bool) -> object:
+    def train(words: list[str], stdout: object, check: bool) -> object:
+        assert stdout is sys.stderr, "tables are all that a script prints"
         assert matrix.read(Path(words[4])).seeds == (1,) and words[6] == str(found.out)
         with held(found.out / "asked.lock") as free:
             assert not free, "nobody else may write the results meanwhile"

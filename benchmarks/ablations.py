@@ -142,10 +142,10 @@ ABLATIONS = (
 def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", default="0", help="of the matrix's, these [0]")
+    parser.add_argument("--seeds", help="of the matrix's, these: 0,1 [all]")
     parser.add_argument("--methods", help="these: gkd,limbeck [all]")
     arguments, evidence = asked_for(parser)
-    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    seeds = [int(seed) for seed in arguments.seeds.split(",")] if arguments.seeds else evidence.content["seeds"]
     known = [ablation.method for ablation in ABLATIONS]
     methods = arguments.methods.split(",") if arguments.methods else known
     if unknown := set(methods) - set(known):
@@ -170,9 +170,10 @@ def page(ablation: Ablation, whole: Sequence[Row], parts: Mapping[str, Sequence[
     if not whole:
         yield f"\n{ablation.method}: not trained yet."
         return
-    parts = {name: rows for name, rows in parts.items() if {row.seed for row in rows} == {row.seed for row in whole}}
+    trained = {row.seed for row in whole}
+    lacking = [name for name, rows in parts.items() if {row.seed for row in rows} != trained]
     full = by_patient(whole)
-    seeds = ", ".join(str(seed) for seed in sorted({row.seed for row in whole}))
+    seeds = ", ".join(map(str, sorted(trained)))
     yield f"\n{ablation.method}, students of {', '.join(ablation.subsets)}, seeds {seeds}:\n"
     printed = {part.name: part.printed for part in ablation.parts} | {_LONE: ablation.printed[1]}
     in_paper = any(value is not None for value in (*ablation.printed, *printed.values()))
@@ -183,13 +184,15 @@ def page(ablation: Ablation, whole: Sequence[Row], parts: Mapping[str, Sequence[
     yield line("what is left", "the paper's Dice, %", "Dice", *_COMPARED)
     yield f"|---|{'--:|' if in_paper else ''}--:|--:|---|--:|--:|"
     yield line("the whole method", _said(ablation.printed[0]), f"{mean(list(full.values())):.3f}", *[""] * 4)
-    rows = {name: by_patient(own) for name, own in parts.items()}
+    rows = {name: by_patient(own) for name, own in parts.items() if name not in lacking}
     gains = {name: difference(full, scores, list(full)) for name, scores in rows.items()}
     adjusted = holm([gain.p for gain in gains.values()])
     for (name, gain), p in zip(gains.items(), adjusted, strict=True):
         between = f"{gain.interval.low:+.3f} to {gain.interval.high:+.3f}" if gain.interval else ""
         told = f"{gain.mean:+.3f}", between, f"{gain.better} of {gain.count}", f"{p:.2g}"
         yield line(name, _said(printed[name]), f"{mean(list(rows[name].values())):.3f}", *told)
+    if lacking:
+        yield f"\nNot trained for all of these seeds: {', '.join(lacking)}."
 
 
 def _said(printed: float | None) -> str:

@@ -85,4 +85,6 @@ def _nothing_fits(given: Subset, subsets: Sequence[Subset]) -> str:
     needs = " or ".join(map(str, subsets))
     missing = min((subset - given for subset in subsets), key=len)
     remedy = "+".join(modality.role for modality in sorted(missing, key=Modality))
-    return f"this model needs {needs} but was given {given}: {remedy} is missing; the weights in the box serve any subset"
+    return (
+        f"this model needs {needs} but was given {given}: {remedy} is missing; the weights in the box serve any subset"
+    )

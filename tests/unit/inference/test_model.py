@@ -78,7 +78,9 @@ def test_the_choice_follows_its_rule(services, given, used, members, kind) -> No
 
 
 def test_what_no_member_can_use_is_refused_with_what_the_model_serves() -> None:
-    with pytest.raises(UsageError, match=r"needs t2 or t1ce\+t2 but was given t1ce: t2 is missing; the weights in the box"):
+    with pytest.raises(
+        UsageError, match=r"needs t2 or t1ce\+t2 but was given t1ce: t2 is missing; the weights in the box"
+    ):
         choose(subset("t1ce"), [PAIR, T2])
 
 

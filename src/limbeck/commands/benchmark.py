@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="cohort; without one, the matrix's phantoms are made")
     parser.add_argument("--out", type=Path, default=Path("benchmark"), help="folder for runs and results")
     parser.add_argument("--workers", type=at_least(1), help="cells at a time [processors / threads; with a GPU, 1]")
-    parser.add_argument("--threads", type=at_least(1), help="threads of a cell [1; with a GPU or one worker, all]")
+    parser.add_argument("--threads", type=at_least(1), help="threads of a cell [processors / workers]")
     parser.add_argument("--dry-run", action="store_true", help="show what is missing and how long it takes; no more")
     parser.add_argument("--address", help="of a Ray cluster that runs: auto, or host:port; else one is started here")
 

@@ -123,7 +123,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _subsets(text: str) -> tuple[Subset, ...] | None:
-    if text == "all":
+    if text.strip().lower() == "all":
         return None
     subsets = tuple(Subset.parse(part) for part in text.split(","))
     for subset in subsets:

@@ -121,7 +121,8 @@ def _rows(arguments: argparse.Namespace) -> list[Row]:
     methods = {row.run: row.method for row in rows}
     labels: dict[str, str] = {}
     for text in arguments.label:
-        run, _, label = text.partition("=")
+        given, _, label = text.partition("=")
+        run = Path(given).name
         if not label.strip() or run not in methods:
             raise UsageError(f"--label {text}: expected RUN=NAME with a run of the results: {', '.join(methods)}")
         if run in labels:

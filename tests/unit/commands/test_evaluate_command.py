@@ -114,7 +114,7 @@ def test_a_table_is_gone_on_with(bench, tmp_path, monkeypatch) -> None:
     assert evaluate(bench, whole, "--metrics", "dice") == 0
     assert evaluate(bench, out, "--metrics", "dice", runs=slice(1, 2)) == 0
     assert evaluate(bench, out, "--metrics", "dice") == 2, "a table that exists is not replaced unasked"
-    assert evaluate(bench, out, "--metrics", "dice", "--resume") == 0
+    assert evaluate(bench, out, "--metrics", "dice", "--subsets", "ALL", "--resume") == 0
     assert out.read_bytes() == whole.read_bytes()
     monkeypatch.setattr("limbeck.inference.predictor.Predictor.segment_case", lambda *_: pytest.fail("predicted again"))
     assert evaluate(bench, out, "--metrics", "dice", "--subsets", "flair", "--resume") == 0

@@ -143,6 +143,7 @@ def test_runs_of_one_method_are_told_apart_by_labels(ablation, tmp_path, capsys)
         (["gkd-c=x"], "with a run of the results: alone, gkd-a, gkd-b"),
         (["gkd-a"], "expected RUN=NAME"),
         (["gkd-a=x", "gkd-a=y"], "given twice for gkd-a"),
+        (["runs/gkd-a=x", "gkd-a=y"], "given twice for gkd-a"),
         (["gkd-a=x", "alone=x"], "label 'x' covers the methods gkd, supervised"),
         (["gkd-a=supervised"], "label 'supervised' covers the methods gkd, supervised"),
     ],
